@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: make demo, make test.
+# They set up what they need once; a second call installs nothing and works offline.
+
+PYTHON ?= python3
+PIP_FLAGS := --quiet --disable-pip-version-check
+BIN := .venv/bin
+
+.PHONY: demo test check format clean
+
+demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
+	$(BIN)/python examples/demo.py
+
+test: .venv/.ready .venv-device/.ready  ## every test
+	$(BIN)/python -m pytest
+
+check: .venv/.ready  ## linters, types, and the arrows between the packages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready  ## put the code in shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove everything that was made
+	rm -rf .venv .venv-device build demo
+
+# The workstation: all three packages, editable, and the tools.
+.venv/.ready: pyproject.toml runtime/pyproject.toml export/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "setting up the workstation environment in .venv (once; PyTorch is large) …"
+	@test -d .venv || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install $(PIP_FLAGS) --constraint constraints.txt hatchling editables
+	@$(BIN)/pip install $(PIP_FLAGS) --constraint constraints.txt --no-build-isolation \
+		--editable "./runtime[cpu,image]" --editable ./export --editable ".[dev]"
+	@touch $@
+
+# A device: the runtime's wheel alone, without torch and onnx. Built by the workstation's tools, so that it works offline.
+.venv-device/.ready: .venv/.ready $(shell find runtime -name '*.py' -o -name '*.toml')
+	@echo "setting up the device environment in .venv-device …"
+	@rm -rf build/wheel
+	@$(BIN)/pip wheel $(PIP_FLAGS) --no-deps --no-build-isolation --wheel-dir build/wheel ./runtime
+	@test -d .venv-device || $(PYTHON) -m venv --without-pip .venv-device
+	@$(BIN)/pip --python .venv-device/bin/python uninstall $(PIP_FLAGS) --yes edgefew-runtime 2>/dev/null
+	@$(BIN)/pip --python .venv-device/bin/python install $(PIP_FLAGS) --constraint constraints.txt \
+		"$$(ls build/wheel/*.whl)[cpu,image]"
+	@touch $@

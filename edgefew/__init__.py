@@ -1,0 +1,1 @@
+"""EdgeFew on the workstation: data, meta-training, evaluation. `edgefew --help` is the way in."""

@@ -1,0 +1,42 @@
+"""Options that the commands which read a labelled folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from edgefew_runtime import FrameError
+
+data_argument = click.argument("data", type=click.Path(path_type=Path))
+
+source_pattern_option = click.option(
+    "--source-pattern",
+    help="A regular expression that finds in a file name where the image is from (design family, smear, track, "
+    "speaker); its group “source”, its first group, or the match. Support and query then never share a source.",
+)
+
+exclude_option = click.option(
+    "--exclude",
+    multiple=True,
+    help="Leave out classes whose name matches, such as 'Greek/*'. May be given again.",
+)
+
+skip_bad_option = click.option(
+    "--skip-bad",
+    is_flag=True,
+    help="Leave out images that cannot be read, and count them, instead of stopping.",
+)
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto takes a GPU if there is one.",
+)
+
+
+def tell_bad(skip_bad: bool) -> Callable[[FrameError], None] | None:
+    """What to do with an image that cannot be read: tell and go on, or (None) stop."""
+    return (lambda error: click.echo(f"skipped: {error}", err=True)) if skip_bad else None

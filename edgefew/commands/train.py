@@ -1,0 +1,142 @@
+"""`edgefew train`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+from edgefew_runtime import TrainingError
+from edgefew_runtime.commands.options import json_option, print_json
+
+from .options import (
+    data_argument,
+    device_option,
+    exclude_option,
+    skip_bad_option,
+    source_pattern_option,
+    tell_bad,
+)
+
+if TYPE_CHECKING:
+    from edgefew.training.loop import Step
+
+
+@click.command()
+@data_argument
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the checkpoint goes.")
+@click.option("--backbone", default="conv4", show_default=True, help="The network that embeds.")
+@click.option("--way", default=20, show_default=True, help="Classes in a training episode.")
+@click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
+@click.option("--query", default=2, show_default=True, help="Queries of each class.")
+@click.option("--image-size", default=32, show_default=True, help="Pixels a side that the network sees.")
+@click.option("--channels", default=3, show_default=True, help="1 for grey, 3 for colour.")
+@click.option("--episodes", type=int, help="Stop after so many episodes.")
+@click.option("--minutes", type=float, help="Stop after so many minutes. Default: 10, if --episodes is not given.")
+@click.option("--learning-rate", default=2e-3, show_default=True, help="At its highest; it falls along a cosine.")
+@click.option("--seed", default=0, show_default=True, help="Decides the split, weights, episodes and augmentation.")
+@device_option
+@source_pattern_option
+@exclude_option
+@skip_bad_option
+@click.option("--resume", is_flag=True, help="Go on with an interrupted training; give the same options.")
+@click.option("--replace", "overwrite", is_flag=True, help="Start anew over a checkpoint that is there.")
+@json_option
+def train(
+    data: Path,
+    out: Path,
+    source_pattern: str | None,
+    exclude: tuple[str, ...],
+    skip_bad: bool,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Meta-train a backbone on a labelled folder: a class is a folder that holds images.
+
+    Some classes are held out: they choose the best checkpoint, which is the one kept. Ctrl-C stops and keeps everything
+    for --resume. A log as CSV lies beside the checkpoint.
+    """
+    from edgefew_export.labelled_folder import read_labelled_folder
+
+    from edgefew.training.config import TrainingConfig
+    from edgefew.training.loop import train as run_training
+
+    if settings["episodes"] is None and settings["minutes"] is None:
+        settings["minutes"] = 10.0
+    config = TrainingConfig(**settings)
+    _check_out(out, resume, overwrite)
+    folder = read_labelled_folder(data, source_pattern, exclude)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    bar = _ProgressBar()
+    try:
+        trained = run_training(folder, out, config, resume=resume, on_bad=tell_bad(skip_bad), on_step=bar.update)
+    except KeyboardInterrupt:
+        bar.close()
+        click.echo(f"stopped; everything is kept. Go on: the same command with --resume ({out})", err=True)
+        sys.exit(130)
+    finally:
+        bar.close()
+    if as_json:
+        print_json({"checkpoint": str(out), **trained.__dict__})
+        return
+    click.echo(
+        f"{out}: {trained.episodes} episodes in {trained.seconds:.0f} s on {trained.device}, "
+        f"{trained.validation:.1%} on "
+        f"{trained.validation_classes} unseen classes (validation)"
+    )
+    if trained.skipped:
+        click.echo(f"{trained.skipped} images could not be read and were left out")
+
+
+def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
+    state, log = out.with_name(out.name + ".resume"), out.with_name(out.name + ".log.csv")
+    if not out.absolute().parent.is_dir():
+        raise TrainingError(f"There is no folder {out.absolute().parent} for the checkpoint. Create it first.")
+    if out.is_dir():
+        raise TrainingError(f"{out} is a folder; a name for the checkpoint's file was expected.")
+    if resume:
+        return
+    if overwrite:
+        for file in (out, state, log):
+            file.unlink(missing_ok=True)
+    elif state.exists():
+        raise TrainingError(
+            f"An interrupted training lies at {state}. Use --resume to go on, or --replace to start anew."
+        )
+    elif out.exists():
+        raise TrainingError(f"{out} exists already. Use --replace to train over it, or give another name.")
+
+
+def _as_interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class _ProgressBar:
+    """Share of the budget, time left, loss and accuracy; on standard error."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=100,
+            desc="training",
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
+        )
+        self._validation = ""
+
+    def update(self, step: Step) -> None:
+        if step.validation is not None:
+            self._validation = f", unseen classes {step.validation.accuracy:.1%}"
+        self._bar.set_postfix_str(
+            f"episode {step.episode}, loss {step.loss:.2f}, accuracy {step.accuracy:.0%}{self._validation}",
+            refresh=False,
+        )
+        self._bar.update(max(0.0, 100 * step.progress - self._bar.n))
+
+    def close(self) -> None:
+        self._bar.close()

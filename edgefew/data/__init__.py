@@ -1,0 +1,1 @@
+"""Built-in data to train and test on."""

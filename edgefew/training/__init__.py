@@ -1,0 +1,1 @@
+"""Meta-training: a labelled folder becomes a checkpoint."""

@@ -1,0 +1,70 @@
+"""Augmentation as batched tensor operations on the training device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each training image is changed; every change is drawn anew for each image.
+
+    Nothing is mirrored: "left" and "right" are different signs.
+
+    Attributes:
+        rotate: degrees, either way.
+        scale: largest share that a side grows or shrinks by; each side is drawn apart.
+        shear: largest shear, as a share of a side.
+        translate: largest shift, as a share of a side.
+        thicken: probability that strokes are made thicker or thinner by a pixel.
+    """
+
+    rotate: float = 8.0
+    scale: float = 0.1
+    shear: float = 0.08
+    translate: float = 0.05
+    thicken: float = 0.3
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The images, changed: float32 [n, C, S, S] in and out, any value range."""
+        return _affine(_thicken(images, self.thicken, generator), self, generator)
+
+
+def _uniform(n: int, limit: float, generator: torch.Generator) -> torch.Tensor:
+    return (torch.rand(n, generator=generator, device=generator.device) * 2 - 1) * limit
+
+
+def _affine(images: torch.Tensor, by: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    n = len(images)
+    angle = _uniform(n, math.radians(by.rotate), generator)
+    width = torch.exp(_uniform(n, math.log1p(by.scale), generator))
+    height = torch.exp(_uniform(n, math.log1p(by.scale), generator))
+    shear = _uniform(n, by.shear, generator)
+    # 2 × because affine_grid's coordinates run from -1 to 1
+    shift_x, shift_y = _uniform(n, 2 * by.translate, generator), _uniform(n, 2 * by.translate, generator)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    theta = torch.stack(
+        [
+            torch.stack([cos * width, (shear * cos - sin) * height, shift_x], dim=1),
+            torch.stack([sin * width, (shear * sin + cos) * height, shift_y], dim=1),
+        ],
+        dim=1,
+    ).to(images)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _thicken(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+    """Dilate or erode some of the images by one pixel: the same drawing with another pen."""
+    chosen = torch.rand(len(images), generator=generator, device=generator.device)
+    for sign, low in ((1.0, 0.0), (-1.0, probability / 2)):
+        rows = torch.nonzero((chosen >= low) & (chosen < low + probability / 2)).flatten().to(images.device)
+        if len(rows):
+            part = images[rows]
+            grown = sign * F.max_pool2d(sign * part, 3, stride=1, padding=1)
+            images = images.index_copy(0, rows, (part + grown) / 2)
+    return images

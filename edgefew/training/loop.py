@@ -1,0 +1,386 @@
+"""Meta-training: episodes → checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from edgefew_export.backbones import build_backbone
+from edgefew_export.checkpoint import Checkpoint
+from edgefew_export.episodes import EpisodeSampler
+from edgefew_export.evaluation import Evaluation, evaluate
+from edgefew_export.labelled_folder import LabelledFolder
+from edgefew_export.preprocessing import EmbeddingNetwork
+from edgefew_runtime import DataError, FrameError, InputSpec, TrainingError, head
+from torch import nn
+
+from .augment import Augmentation
+from .config import TrainingConfig
+from .dataset import Images, load_images, split_classes
+from .prototypical import prototypical_loss
+from .resume import ResumeState, optimizer_tensors, restore_optimizer
+
+VALIDATE_EVERY = 200
+VALIDATION_EPISODES = 200
+WARM_UP = 20
+WEIGHT_DECAY = 1e-4
+FIRST_SCALE = 10.0
+_EMBED_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Step:
+    """How training stands: for progress bars and logs.
+
+    Attributes:
+        episode: how many were done.
+        progress: share of the budget used, 0 to 1.
+        seconds: training time so far.
+        loss: mean since the last step told.
+        accuracy: on training episodes, mean since the last step told.
+        validation: accuracy on unseen classes, where it was just measured.
+    """
+
+    episode: int
+    progress: float
+    seconds: float
+    loss: float
+    accuracy: float
+    validation: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training."""
+
+    episodes: int
+    seconds: float
+    validation: float
+    classes: int
+    validation_classes: int
+    images: int
+    skipped: int
+    device: str
+
+
+class _Learner(nn.Module):
+    """The network and the learned scale: all that the optimiser changes."""
+
+    def __init__(self, config: TrainingConfig, spec: InputSpec) -> None:
+        super().__init__()
+        backbone = build_backbone(config.backbone, config.image_size, config.channels)
+        self.network = EmbeddingNetwork(backbone, spec)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
+
+
+def train(
+    folder: LabelledFolder,
+    out: Path,
+    config: TrainingConfig,
+    *,
+    resume: bool = False,
+    on_bad: Callable[[FrameError], None] | None = None,
+    on_step: Callable[[Step], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Trained:
+    """Meta-train a backbone on a labelled folder and write the best checkpoint to `out`.
+
+    Every episode and its augmentation are decided by the seed and the episode's number, so that a run that was
+    interrupted and resumed ends with the same weights as one that was not (when the budget is in episodes, on the
+    same machine).
+
+    Args:
+        folder: the data.
+        out: where the checkpoint goes; `out`.resume and `out`.log.csv lie beside it.
+        config: what to do.
+        resume: go on from `out`.resume.
+        on_bad: called for an unreadable image, which is left out; without it, such an image ends the training.
+        on_step: told how training stands, after each episode.
+        clock: seconds; a parameter so that tests need not wait.
+
+    Raises:
+        DataError: too few classes or images for such episodes.
+        TrainingError: nothing to resume from, or another run's state; the loss is not finite.
+        KeyboardInterrupt: after the state was saved.
+    """
+    device = choose_device(config.device)
+    half = (0.5,) * config.channels
+    spec = InputSpec.image(config.image_size, config.channels, half, half)
+    torch.manual_seed(config.seed)
+    learner = _Learner(config, spec)
+    bad: list[FrameError] = []
+    training, validation = _load(folder, learner.network, spec, config, on_bad and _both(bad.append, on_bad))
+    sampler = EpisodeSampler(
+        training.labels,
+        sources=training.sources,
+        way=config.way,
+        shot=config.shot,
+        query=config.query,
+        seed=config.seed,
+    )
+    validator = _validation_sampler(validation, config)
+    learner.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
+    run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
+    loop = _Loop(config, learner, optimizer, training, validation, validator, sampler, device, out, run, clock, on_step)
+    if resume:
+        loop.restore()
+    with loop.saving_on_interrupt():
+        loop.run()
+    loop.resume_path.unlink(missing_ok=True)
+    return Trained(
+        loop.episode,
+        loop.seconds(),
+        loop.best,
+        training.classes,
+        validation.classes,
+        len(training.labels) + len(validation.labels),
+        len(bad),
+        device,
+    )
+
+
+def choose_device(device: str) -> str:
+    """The device to train on, "cuda" or "cpu"; "auto" takes a GPU if PyTorch finds one.
+
+    Raises:
+        TrainingError: cuda was asked for and is not there.
+    """
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise TrainingError(
+            "--device cuda was asked for, but PyTorch finds no CUDA GPU. Check the driver, or use auto."
+        )
+    return "cuda" if device in ("auto", "cuda") and available else "cpu"
+
+
+class _Loop:
+    """One run, from its first or its next episode to its last."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        learner: _Learner,
+        optimizer: torch.optim.Optimizer,
+        training: Images,
+        validation: Images,
+        validator: EpisodeSampler,
+        sampler: EpisodeSampler,
+        device: str,
+        out: Path,
+        run: dict[str, Any],
+        clock: Callable[[], float],
+        on_step: Callable[[Step], None],
+    ) -> None:
+        self.config, self.learner, self.optimizer, self.device, self.out = (
+            config,
+            learner,
+            optimizer,
+            device,
+            out,
+        )
+        self.pixels = training.pixels.to(device)
+        self.training, self.validation, self.validator, self.sampler = (
+            training,
+            validation,
+            validator,
+            sampler,
+        )
+        self.run_description, self.clock, self.on_step = run, clock, on_step
+        self.augment = Augmentation()
+        self.generator = torch.Generator(device=device)
+        self.resume_path = out.with_name(out.name + ".resume")
+        self.log_path = out.with_name(out.name + ".log.csv")
+        self.episode, self.best, self._earlier, self._started = 0, -1.0, 0.0, clock()
+
+    def seconds(self) -> float:
+        """Training time so far, over all sittings."""
+        return self._earlier + self.clock() - self._started
+
+    def run(self) -> None:
+        """Train until the budget is used up."""
+        losses: list[float] = []
+        rights: list[float] = []
+        self.learner.train()
+        while (progress := self.config.progress(self.episode, self.seconds())) < 1 or self.best < 0:
+            loss, right = self._step(progress)
+            self.episode += 1
+            losses.append(loss)
+            rights.append(right)
+            progress = self.config.progress(self.episode, self.seconds())
+            evaluation = None
+            if self.episode % VALIDATE_EVERY == 0 or progress >= 1:
+                evaluation = self._validate()
+            step = Step(
+                self.episode,
+                progress,
+                self.seconds(),
+                float(np.mean(losses)),
+                float(np.mean(rights)),
+                evaluation,
+            )
+            self.on_step(step)
+            if evaluation is not None:
+                self._write_log(step)
+                self._save_state()
+                losses, rights = [], []
+
+    @contextmanager
+    def saving_on_interrupt(self) -> Iterator[None]:
+        """Save the state where the user stops the run, so that --resume goes on from the last whole episode."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._save_state()
+            raise
+
+    def restore(self) -> None:
+        """Go on from the saved state.
+
+        Raises:
+            TrainingError: there is none, or it is another run's.
+        """
+        if not self.resume_path.exists():
+            raise TrainingError(f"There is nothing to resume: no {self.resume_path}. Start without --resume.")
+        state = ResumeState.read(self.resume_path)
+        for key, value in self.run_description.items():
+            if state.run.get(key) != value:
+                raise TrainingError(
+                    f"{self.resume_path} is of another run: {key} was {state.run.get(key)!r}, now {value!r}. "
+                    "Use the same "
+                    "options and data, or start anew with --replace."
+                )
+        self.learner.load_state_dict(dict(state.model))
+        restore_optimizer(self.optimizer, state.optimizer)
+        self.episode, self.best, self._earlier = state.episode, state.best_accuracy, state.seconds
+
+    def _step(self, progress: float) -> tuple[float, float]:
+        config = self.config
+        rate = config.learning_rate * min(1.0, (self.episode + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        episode = self.sampler.episode(self.episode)
+        index = torch.from_numpy(np.concatenate([episode.support.ravel(), episode.query.ravel()])).to(self.device)
+        self.generator.manual_seed(config.seed * 1_000_003 + self.episode)
+        images = self.augment(self.pixels[index].float(), self.generator)
+        # Support and query in one batch: batch norm then sees both alike.
+        vectors = self.learner.network.embed(images.contiguous(memory_format=torch.channels_last))
+        split = config.way * config.shot
+        loss, right = prototypical_loss(
+            vectors[:split].view(config.way, config.shot, -1),
+            vectors[split:].view(config.way, config.query, -1),
+            self.learner.log_scale.exp(),
+        )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(f"The loss became {value} at episode {self.episode}. Try a lower --learning-rate.")
+        return value, float(right)
+
+    def _validate(self) -> Evaluation:
+        self.learner.eval()
+        evaluation = evaluate(self._embed(self.validation.pixels), self.validator, VALIDATION_EPISODES)
+        self.learner.train()
+        if evaluation.accuracy > self.best:
+            self.best = evaluation.accuracy
+            self._checkpoint(evaluation).save(self.out)
+        return evaluation
+
+    def _embed(self, pixels: torch.Tensor) -> head.Embeddings:
+        with torch.inference_mode():
+            parts = [
+                self.learner.network.embed(batch.to(self.device).float()).cpu()
+                for batch in torch.split(pixels, _EMBED_BATCH)
+            ]
+        return np.asarray(torch.cat(parts).numpy())
+
+    def _checkpoint(self, evaluation: Evaluation) -> Checkpoint:
+        config = self.config
+        described = {
+            "config": config.to_dict(),
+            "data_sha256": self.run_description["data_sha256"],
+            "classes": self.training.classes,
+            "images": len(self.training.labels),
+            "with_sources": self.training.sources is not None,
+            "episode": self.episode,
+            "validation": evaluation.to_dict(),
+        }
+        weights = {name: tensor.clone() for name, tensor in self.learner.network.backbone.state_dict().items()}
+        scale = float(self.learner.log_scale.detach().exp())
+        spec = InputSpec.image(config.image_size, config.channels, *((0.5,) * config.channels,) * 2)
+        return Checkpoint(config.backbone, {}, weights, spec, scale, described, self.validation.held_out())
+
+    def _save_state(self) -> None:
+        ResumeState(
+            self.episode,
+            self.seconds(),
+            self.best,
+            self.run_description,
+            self.learner.state_dict(),
+            optimizer_tensors(self.optimizer),
+        ).save(self.resume_path)
+
+    def _write_log(self, step: Step) -> None:
+        is_new = not self.log_path.exists()
+        with self.log_path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(["episode", "seconds", "loss", "accuracy", "validation_accuracy", "validation_ci95"])
+            evaluation = step.validation
+            if evaluation is not None:
+                figures = (step.seconds, step.loss, step.accuracy, evaluation.accuracy, evaluation.ci95)
+                writer.writerow([step.episode, *(f"{figure:.4f}" for figure in figures)])
+
+
+def _load(
+    folder: LabelledFolder,
+    network: EmbeddingNetwork,
+    spec: InputSpec,
+    config: TrainingConfig,
+    on_bad: Callable[[FrameError], None] | None,
+) -> tuple[Images, Images]:
+    chosen, held = split_classes(folder, config.seed)
+    parts = []
+    for classes in (chosen, held):
+        part, _ = folder.select_classes(classes)
+        parts.append(load_images(part, network, spec, on_bad))
+    return parts[0], parts[1]
+
+
+def _validation_sampler(validation: Images, config: TrainingConfig) -> EpisodeSampler:
+    """Episodes as in training, or with fewer ways and shots where the held-out classes are too few."""
+    for way in range(min(config.way, validation.classes), 1, -1):
+        for shot in {config.shot: None, 1: None}:
+            try:
+                return EpisodeSampler(
+                    validation.labels,
+                    sources=validation.sources,
+                    way=way,
+                    shot=shot,
+                    query=1,
+                    seed=config.seed,
+                )
+            except DataError:
+                continue
+    raise DataError(
+        f"The {validation.classes} classes held out for validation allow no episode: each class needs at least 2 images"
+        f"{' of 2 sources' if validation.sources is not None else ''}. Add images."
+    )
+
+
+def _both(first: Callable[[FrameError], None], second: Callable[[FrameError], None]) -> Callable[[FrameError], None]:
+    def call(error: FrameError) -> None:
+        first(error)
+        second(error)
+
+    return call

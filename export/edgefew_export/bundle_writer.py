@@ -1,0 +1,250 @@
+"""From a checkpoint to a bundle: graphs, proof, calibration, then all files at once or none."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgefew_runtime import Bundle, DataError, ExportError, Manifest
+from edgefew_runtime.bundle import (
+    CARD_FILE,
+    COMPONENTS,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    REPORT_FILE,
+    SUMS_FILE,
+    VARIANT,
+    sums_text,
+)
+from edgefew_runtime.frames import Pixels
+from edgefew_runtime.selftest import check_golden, check_head
+from edgefew_runtime.session import OrtSession, Session
+
+from .calibration import fit_scale, operating_points
+from .checkpoint import Checkpoint, HeldOut, read_checkpoint
+from .episodes import EpisodeSampler
+from .evaluation import BATCH, Embed, embed_folder, torch_embedder
+from .graphs import classify_graph, embed_graph, enroll_graph, serialize
+from .labelled_folder import LabelledFolder
+from .model_card import model_card
+from .proof import ProofFrames, compare_decisions, compare_embeddings, golden_frames
+
+SEED = 0
+MAX_WAY = 20
+LINEAGE_PACKAGES = ("edgefew-export", "edgefew-runtime", "torch", "onnx", "onnxruntime")
+
+
+def export_bundle(
+    checkpoint_path: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    data: LabelledFolder | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Write the checkpoint as a bundle, and open it as a device would; gives the opened bundle.
+
+    Args:
+        checkpoint_path: what `edgefew train` wrote.
+        out: the bundle's directory.
+        name: the bundle's name; the directory's without its suffix if not given.
+        version: the bundle's own version.
+        data: classes that training never saw, to prove and calibrate on; those in the checkpoint if not given.
+        overwrite: put the new bundle in the place of one that is there.
+        progress: told each step.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        DataError: the classes to prove on are too few.
+        ExportError: the proof failed, or `out` is there already; no bundle was written.
+    """
+    if out.exists() and not overwrite:
+        raise ExportError(
+            f"{out} exists already. Use --replace to put the new bundle in its place, or give another name."
+        )
+    if out.exists() and not (out / SUMS_FILE).is_file():
+        raise ExportError(f"{out} is there and is not a bundle; it is not replaced. Give another name.")
+    if not out.absolute().parent.is_dir():
+        raise ExportError(f"There is no folder {out.absolute().parent} to write the bundle to. Create it first.")
+    checkpoint = read_checkpoint(checkpoint_path)
+    files = _make_files(checkpoint, name or out.name.split(".")[0], version, data, progress)
+    progress("writing")
+    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    try:
+        _write(part, files)
+        _check_as_device(part)
+        _move(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Bundle.open(out)
+
+
+def _make_files(
+    checkpoint: Checkpoint,
+    name: str,
+    version: str,
+    data: LabelledFolder | None,
+    progress: Callable[[str], None],
+) -> dict[str, bytes]:
+    spec = checkpoint.input
+    network = checkpoint.network()
+    progress("exporting the graphs")
+    models = {
+        "embed": serialize(
+            embed_graph(network, spec),
+            "embed",
+            {
+                "edgefew.input": json.dumps(spec.to_dict(), sort_keys=True),
+                "Image.BitmapPixelFormat": "Rgb8",
+                "Image.NominalPixelRange": "NominalRange_0_255",
+            },
+        ),
+        "enroll": serialize(enroll_graph(), "enroll", {}),
+        "classify": serialize(classify_graph(), "classify", {}),
+    }
+    session = OrtSession(models["embed"])
+    pytorch = torch_embedder(checkpoint)
+    golden = golden_frames(spec)
+    progress("comparing embeddings with PyTorch")
+    embedding_report = compare_embeddings(golden, pytorch, session, spec.size)
+    frames = _proof_frames(checkpoint.held_out, data, pytorch, session)
+    sampler = _sampler(frames)
+    progress("comparing decisions over episodes")
+    episode_report = compare_decisions(frames, sampler)
+    progress("calibrating thresholds")
+    points = operating_points(frames.bundle, _as_held_out(frames), SEED)
+    if not points:
+        raise ExportError(
+            "The held-out classes are too few to state a threshold for “unknown”: at least 4 classes with 2 images "
+            "(of different sources) are needed. Give more classes with --data."
+        )
+    manifest = Manifest(
+        name,
+        version,
+        frames.bundle.shape[1],
+        "cosine",
+        fit_scale(frames.bundle, sampler, checkpoint.scale),
+        spec,
+        tuple(points),
+        _lineage(checkpoint),
+    )
+    report = {
+        "format": 1,
+        "variants": {VARIANT: {"embedding": embedding_report, "bytes": {c: len(m) for c, m in models.items()}}},
+        "episodes": episode_report,
+        "proved_on": {
+            "from": "the checkpoint's held-out classes" if data is None else "a labelled folder given at export",
+            "classes": int(frames.labels.max()) + 1,
+            "images": len(frames.labels),
+        },
+    }
+    return _as_files(models, manifest, report, _golden_file(golden, pytorch))
+
+
+def _proof_frames(held_out: HeldOut, data: LabelledFolder | None, pytorch: Embed, session: Session) -> ProofFrames:
+    def bundle(frames: list[Pixels]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return np.concatenate([session.run({"frames": frame[None]})[0] for frame in frames])
+
+    if data is not None:
+        (theirs, ours), _ = embed_folder(data, [pytorch, bundle])
+        return ProofFrames(theirs, ours, data.labels, data.sources)
+    rgb = held_out.rgb()
+    chunks = [list(rgb[i : i + BATCH]) for i in range(0, len(rgb), BATCH)]
+    theirs, ours = (np.concatenate([embed(chunk) for chunk in chunks]) for embed in (pytorch, bundle))
+    return ProofFrames(theirs, ours, held_out.labels, held_out.sources)
+
+
+def _sampler(frames: ProofFrames) -> EpisodeSampler:
+    """Episodes of as many classes as there are, up to `MAX_WAY`."""
+    for way in range(min(MAX_WAY, int(frames.labels.max()) + 1), 1, -1):
+        try:
+            return EpisodeSampler(frames.labels, sources=frames.sources, way=way, shot=1, query=1, seed=SEED)
+        except DataError:
+            continue
+    raise ExportError("The held-out classes allow no episode at all. Give a labelled folder with --data.")
+
+
+def _as_held_out(frames: ProofFrames) -> HeldOut:
+    return HeldOut(np.empty((0, 0, 0, 0), np.uint8), frames.labels, frames.sources)
+
+
+def _lineage(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    return {
+        "checkpoint_sha256": checkpoint.sha256,
+        "backbone": checkpoint.backbone,
+        "training": dict(checkpoint.training),
+        "versions": {package: metadata.version(package) for package in LINEAGE_PACKAGES},
+        "seed": SEED,
+    }
+
+
+def _golden_file(frames: list[Pixels], pytorch: Embed) -> bytes:
+    file = io.BytesIO()
+    arrays: dict[str, Any] = {f"frame_{i}": frame for i, frame in enumerate(frames)}
+    np.savez(file, embeddings=pytorch(frames), **arrays)
+    return file.getvalue()
+
+
+def _as_files(
+    models: Mapping[str, bytes], manifest: Manifest, report: Mapping[str, Any], golden: bytes
+) -> dict[str, bytes]:
+    component = {
+        "variants": {
+            VARIANT: {
+                "ep": "CPUExecutionProvider",
+                "device": "cpu",
+                "executor_info": {"ort": {"model_file": "model.onnx"}},
+            }
+        }
+    }
+    files = {f"{c}/{VARIANT}/model.onnx": models[c] for c in COMPONENTS}
+    files |= {f"{c}/component.json": _json(component) for c in COMPONENTS}
+    files[MANIFEST_FILE] = _json(manifest.to_dict(COMPONENTS))
+    files[REPORT_FILE] = _json(report)
+    files[CARD_FILE] = model_card(manifest, report).encode()
+    files[GOLDEN_FILE] = golden
+    return files | {SUMS_FILE: sums_text(files)}
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.chmod(0o755)
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _check_as_device(path: Path) -> None:
+    """Open it exactly as a device will."""
+    bundle = Bundle.open(path)
+    sessions = {component: OrtSession(bundle.model(component)) for component in COMPONENTS}
+    check_golden(bundle, sessions["embed"])
+    check_head(sessions["enroll"], sessions["classify"], bundle.golden()[1], bundle.manifest.scale)
+
+
+def _move(part: Path, out: Path) -> None:
+    """Rename into place; a bundle that is there is kept until the new one is."""
+    if not out.exists():
+        part.rename(out)
+        return
+    old = part.with_name(part.name + ".old")
+    out.rename(old)
+    part.rename(out)
+    shutil.rmtree(old)

@@ -1,0 +1,141 @@
+"""The proof that a bundle computes what the checkpoint computed. Its figures are the bundle's report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from edgefew_runtime import ExportError, InputSpec, head
+from edgefew_runtime.frames import Pixels
+from edgefew_runtime.session import Session
+
+from .episodes import EpisodeSampler
+from .evaluation import Embed, decisions, summarize
+
+BATCH_SIZES = (1, 2, 7)
+MAX_ERROR = 1e-4
+"""Largest difference of one embedding component, on frames that need no resize."""
+
+MIN_COSINE = 0.999
+"""Least cosine on frames that the graph resizes and Pillow resizes; the two differ by up to 1/255."""
+
+MIN_AGREEMENT = 0.999
+"""Least share of episode decisions that PyTorch and the bundle take alike."""
+
+EPISODES = 200
+
+
+@dataclass(frozen=True)
+class ProofFrames:
+    """Frames of classes that training never saw, with what both sides make of them.
+
+    Attributes:
+        pytorch: float32 [n, d].
+        bundle: float32 [n, d].
+        labels: int64 [n].
+        sources: int64 [n] or None.
+    """
+
+    pytorch: head.Embeddings
+    bundle: head.Embeddings
+    labels: npt.NDArray[np.int64]
+    sources: npt.NDArray[np.int64] | None
+
+
+def golden_frames(spec: InputSpec, seed: int = 0) -> list[Pixels]:
+    """Frames to test a device with: smooth shapes and noise, at the backbone's size and at others, odd ones among them.
+
+    They are made, not taken from the training data: a bundle travels, and must not carry anybody's pictures.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = spec.size
+    sizes = [(height, width)] * 4 + [
+        (2 * height + 1, 3 * width),
+        (47, 31),
+        (120, 160),
+        (height // 2 + 1, width + 5),
+    ]
+    return [_shapes(rng, *size) for size in sizes]
+
+
+def _shapes(rng: np.random.Generator, height: int, width: int) -> Pixels:
+    """Three soft discs and bars on a ground, with a little noise: uint8 [height, width, 3]."""
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    frame = np.full((height, width, 3), rng.uniform(120, 255, 3))
+    for _ in range(3):
+        cx, cy, radius, angle = rng.uniform([0.2, 0.2, 0.1, 0], [0.8, 0.8, 0.3, np.pi])
+        distance = (
+            np.hypot(x - cx, y - cy)
+            if rng.random() < 0.5
+            else abs((x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)) * 3
+        )
+        inside = 1 / (1 + np.exp((distance - radius) * 60))
+        frame += inside[..., None] * (rng.uniform(0, 160, 3) - frame)
+    return np.asarray(np.clip(frame + rng.normal(0, 3, frame.shape), 0, 255), np.uint8)
+
+
+def compare_embeddings(
+    frames: Sequence[Pixels], pytorch: Embed, session: Session, native: tuple[int, int]
+) -> dict[str, Any]:
+    """How far the bundle's embeddings are from PyTorch's.
+
+    Raises:
+        ExportError: further than `MAX_ERROR` or `MIN_COSINE` allow, or dependent on the rest of the batch.
+    """
+    same_size = np.stack([frame for frame in frames if frame.shape[:2] == native])
+    sized: dict[str, dict[str, float]] = {}
+    for batch in BATCH_SIZES:
+        chosen = np.resize(same_size, (batch, *same_size.shape[1:]))
+        ours, theirs = session.run({"frames": chosen})[0], pytorch(list(chosen))
+        if ours.shape != theirs.shape:
+            raise ExportError(f"A batch of {batch} gives embeddings of shape {ours.shape}, PyTorch {theirs.shape}.")
+        alone = np.concatenate([session.run({"frames": frame[None]})[0] for frame in chosen])
+        sized[str(batch)] = {
+            "max_abs_error": float(np.abs(ours - theirs).max()),
+            "mean_abs_error": float(np.abs(ours - theirs).mean()),
+            "cosine_min": float((ours * theirs).sum(axis=1).min()),
+            "max_change_by_batch": float(np.abs(ours - alone).max()),
+        }
+    resized = [frame for frame in frames if frame.shape[:2] != native]
+    cosines = (np.concatenate([session.run({"frames": f[None]})[0] for f in resized]) * pytorch(resized)).sum(axis=1)
+    worst = max(max(v["max_abs_error"], v["max_change_by_batch"]) for v in sized.values())
+    if not worst <= MAX_ERROR:
+        raise ExportError(
+            f"The graph's embeddings differ from PyTorch's by {worst:.1e} (at most {MAX_ERROR:.0e} allowed)."
+        )
+    if not cosines.min() >= MIN_COSINE:
+        raise ExportError(
+            f"On resized frames the cosine to PyTorch is {cosines.min():.4f} (at least {MIN_COSINE} expected)."
+        )
+    return {
+        "batch_sizes": sized,
+        "resized_frames": {
+            "cosine_min": float(cosines.min()),
+            "cosine_mean": float(cosines.mean()),
+            "frames": len(resized),
+        },
+    }
+
+
+def compare_decisions(frames: ProofFrames, sampler: EpisodeSampler) -> dict[str, Any]:
+    """Episode accuracy of PyTorch and of the bundle on the same episodes, and the share of decisions that agree.
+
+    Raises:
+        ExportError: they agree on less than `MIN_AGREEMENT`.
+    """
+    theirs, ours = (decisions(e, sampler, EPISODES) for e in (frames.pytorch, frames.bundle))
+    agreement = float((theirs == ours).mean())
+    if not agreement >= MIN_AGREEMENT:
+        raise ExportError(
+            f"PyTorch and the bundle agree on {agreement:.2%} of the decisions in {EPISODES} episodes "
+            f"(at least {MIN_AGREEMENT:.1%} expected)."
+        )
+    return {
+        "decisions": int(theirs.size),
+        "agreement": agreement,
+        "pytorch": summarize(theirs, sampler).to_dict(),
+        "bundle": summarize(ours, sampler).to_dict(),
+    }

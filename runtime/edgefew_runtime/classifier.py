@@ -1,0 +1,263 @@
+"""The device's API: open a bundle with a gallery, enroll, classify, forget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from . import head
+from .bundle import Bundle
+from .errors import BundleError, FrameError
+from .frames import Frame, FrameLike, load_frame
+from .gallery import EnrolledClass, Event, Example, Gallery
+from .selftest import check_golden
+from .session import OrtSession, Session
+
+FALSE_ACCEPT_RATE = 0.05
+"""The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a frame is taken for.
+
+    Attributes:
+        label: the nearest enrolled class, whether near enough or not; None if nothing is enrolled.
+        probability: of that class among the enrolled ones, 0 to 1.
+        score: its cosine, -1 to 1; None if nothing is enrolled.
+        known: whether the score passes the threshold. If not, the answer is "unknown": do not act on `label`.
+        runner_up: the next class; None if fewer than two are enrolled.
+        threshold: what the score was compared with; None if no threshold was asked for.
+    """
+
+    label: str | None
+    probability: float
+    score: float | None
+    known: bool
+    runner_up: str | None
+    threshold: float | None
+
+    def __str__(self) -> str:
+        return self.label if self.known and self.label is not None else "unknown"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a line of `edgefew classify --json`, without the file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """What became of an enrolment.
+
+    Attributes:
+        label: the class.
+        examples: how many examples the class has now.
+        accepted: names of the frames that were added.
+        skipped: names of the frames that the class had already.
+    """
+
+    label: str
+    examples: int
+    accepted: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `edgefew enroll --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One state of the gallery, ready to classify with; replaced whole when the gallery changes."""
+
+    version: tuple[int, int]
+    labels: tuple[str, ...]
+    prototypes: head.Embeddings
+    threshold: float | None
+
+
+class Classifier:
+    """A bundle and a gallery at work. `classify` changes nothing and may be called from many threads.
+
+    >>> classifier = Classifier.open("signs.edgefew", gallery="site.gallery")  # doctest: +SKIP
+    >>> classifier.enroll("no entry", ["a.jpg", "b.jpg"])                      # doctest: +SKIP
+    >>> str(classifier.classify("frame.jpg"))                                  # doctest: +SKIP
+    'no entry'
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        gallery: Gallery,
+        session: Session,
+        false_accept_rate: float | None = FALSE_ACCEPT_RATE,
+    ) -> None:
+        self.bundle = bundle
+        self.gallery = gallery
+        self._session = session
+        self._false_accept_rate = false_accept_rate
+        rates = sorted({p.false_accept_rate for p in bundle.manifest.operating_points})
+        if false_accept_rate is not None and false_accept_rate not in rates:
+            raise BundleError(
+                f"{bundle.path} has no threshold for a false-accept rate of {false_accept_rate:g}; it has "
+                f"{', '.join(f'{r:g}' for r in rates) or 'none'}. Ask for one of these, or for None to never "
+                "answer unknown."
+            )
+        self._task = self._read_task()
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path | Bundle,
+        gallery: str | Path | None = None,
+        *,
+        provider: str = "cpu",
+        threads: int = 1,
+        false_accept_rate: float | None = FALSE_ACCEPT_RATE,
+    ) -> Classifier:
+        """A classifier that has checked the bundle's hashes and computed its golden vectors right.
+
+        Args:
+            bundle: a directory or packed file, or an opened bundle.
+            gallery: the SQLite file, made if it is not there; None keeps the classes in memory.
+            provider: "cpu", "cuda", "tensorrt" or ONNX Runtime's own name; never exchanged silently.
+            threads: threads for one frame.
+            false_accept_rate: the share of frames of things not enrolled that may be called known, of those that the
+                bundle
+                was calibrated for; None never answers "unknown".
+
+        Raises:
+            BundleError: the bundle is damaged, unknown or does not compute here what it should.
+            GalleryError: the gallery is none, damaged, or of another bundle.
+            ProviderError: the provider is not there.
+        """
+        if not isinstance(bundle, Bundle):
+            bundle = Bundle.open(bundle)
+        # The gallery first: a wrong one is found without waiting for the model.
+        store = Gallery(gallery, bundle.id, bundle.manifest.dimension)
+        try:
+            session = OrtSession(bundle.model("embed"), provider=provider, threads=threads)
+            check_golden(bundle, session)
+            return cls(bundle, store, session, false_accept_rate)
+        except BaseException:
+            store.close()
+            raise
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the gallery. Nothing is pending."""
+        self.gallery.close()
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that runs the network."""
+        return self._session.provider
+
+    def embed(self, frames: Iterable[FrameLike]) -> head.Embeddings:
+        """Unit vectors of the frames: float32 [n, d]. Frames of one size run together."""
+        return self._embed([load_frame(frame) for frame in frames])
+
+    def enroll(self, label: str, frames: FrameLike | Sequence[FrameLike], actor: str = "") -> Enrollment:
+        """Add examples of a class, all or none; durable when it returns.
+
+        Args:
+            label: the class's name; a new one, or one that is enrolled already.
+            frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images.
+            actor: who enrolls, for the log.
+
+        Raises:
+            FrameError: a frame cannot be read or gives no embedding; nothing was enrolled.
+        """
+        many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
+        loaded = [load_frame(frame) for frame in many]
+        if not loaded:
+            raise FrameError(f"No frame was given for {label!r}; at least one was expected.")
+        embeddings = self._embed(loaded)
+        for frame, good in zip(loaded, head.valid_rows(embeddings), strict=True):
+            if not good:
+                raise FrameError(f"{frame.name} gives no usable embedding (zero or not a number). Leave it out.")
+        examples = [
+            Example(row, frame.name, frame.sha256())
+            for row, frame in zip(head.to_grid(embeddings), loaded, strict=True)
+        ]
+        added = self.gallery.enroll(label, examples, actor)
+        label = label.strip()
+        count = next((c.examples for c in self.classes() if c.label == label), 0)
+        names = [(frame.name, new) for frame, new in zip(loaded, added, strict=True)]
+        return Enrollment(label, count, tuple(n for n, new in names if new), tuple(n for n, new in names if not new))
+
+    def classify(self, frame: FrameLike) -> Answer:
+        """What the frame is taken for."""
+        return self._answer(self._session.run({"frames": load_frame(frame).pixels[None]})[0][0])
+
+    def classify_many(self, frames: Iterable[FrameLike]) -> list[Answer]:
+        """What each frame is taken for; frames of one size run together."""
+        return [self._answer(row) for row in self.embed(frames)]
+
+    def classes(self) -> list[EnrolledClass]:
+        """The enrolled classes, oldest first."""
+        return self.gallery.classes()
+
+    def forget(self, label: str, actor: str = "") -> int:
+        """Take a class out; gives how many examples it had."""
+        return self.gallery.forget(label, actor)
+
+    def undo(self, actor: str = "") -> Event:
+        """Take back the last enroll or forget; gives what was undone."""
+        return self.gallery.undo(actor)
+
+    def _embed(self, frames: Sequence[Frame]) -> head.Embeddings:
+        result = np.empty((len(frames), self.bundle.manifest.dimension), np.float32)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, frame in enumerate(frames):
+            by_shape.setdefault(frame.pixels.shape, []).append(index)
+        for indices in by_shape.values():
+            for start in range(0, len(indices), _BATCH):
+                batch = indices[start : start + _BATCH]
+                result[batch] = self._session.run({"frames": np.stack([frames[i].pixels for i in batch])})[0]
+        return result
+
+    def _current_task(self) -> _Task:
+        if self._task.version != self.gallery.version():
+            self._task = self._read_task()
+        return self._task
+
+    def _read_task(self) -> _Task:
+        # The version first: a change in between is then seen at the next call, not missed.
+        version = self.gallery.version()
+        state = self.gallery.state()
+        threshold = None
+        if self._false_accept_rate is not None:
+            shot = int(np.median(state.counts)) if len(state.counts) else 1
+            point = self.bundle.manifest.operating_point(len(state.labels), shot, self._false_accept_rate)
+            threshold = None if point is None else point.threshold
+        return _Task(version, state.labels, head.unit(state.sums), threshold)
+
+    def _answer(self, embedding: head.Embeddings) -> Answer:
+        task = self._current_task()
+        if not task.labels:
+            return Answer(None, 0.0, None, False, None, task.threshold)
+        if not head.valid_rows(embedding[None])[0]:
+            # A NaN would win every comparison it is in: no class, not known.
+            return Answer(None, 0.0, None, False, None, task.threshold)
+        scores = head.cosine_scores(embedding[None], task.prototypes)
+        best = int(scores[0].argmax())
+        probability = float(head.probabilities(scores, self.bundle.manifest.scale)[0, best])
+        score = float(scores[0, best])
+        runner_up = None
+        if len(task.labels) > 1:
+            scores[0, best] = -np.inf
+            runner_up = task.labels[int(scores[0].argmax())]
+        known = task.threshold is None or score >= task.threshold
+        return Answer(task.labels[best], probability, score, known, runner_up, task.threshold)

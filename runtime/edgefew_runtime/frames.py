@@ -1,0 +1,146 @@
+"""A frame, however it comes, as raw pixels: uint8 [H, W, 3], RGB, upright, on white.
+
+Nothing is resized or normalised here: that is inside the embed graph, so that every host does it alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import FrameError, RuntimeMissingError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+FrameLike: TypeAlias = "str | Path | bytes | npt.NDArray[Any] | Image.Image"
+
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+
+MAX_PIXELS = 64_000_000
+"""A larger picture is refused before it is decoded: a few KB of PNG can unpack to gigabytes."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Raw pixels and where they came from.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], RGB.
+        name: the path, or "array", "image" or "bytes".
+        encoded: the file's bytes, if it came as a file.
+    """
+
+    pixels: Pixels
+    name: str
+    encoded: bytes | None = None
+
+    def sha256(self) -> str:
+        """A hash of the file's bytes, or of the pixels: the same picture is not enrolled twice."""
+        content = self.encoded or repr(self.pixels.shape).encode() + self.pixels.tobytes()
+        return hashlib.sha256(content).hexdigest()
+
+
+def load_frame(frame: FrameLike) -> Frame:
+    """The frame as raw pixels; anything but an upright RGB picture is converted or refused.
+
+    >>> load_frame(np.zeros((4, 6), np.uint8)).pixels.shape
+    (4, 6, 3)
+
+    A path or bytes: PNG, JPEG, BMP or WebP; the camera's rotation mark (EXIF) is obeyed, transparency becomes white.
+    An array: uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB). A Pillow image: any mode.
+
+    Raises:
+        FrameError: no such file, not an image, or an array of another type or shape.
+        RuntimeMissingError: Pillow is needed and not installed.
+    """
+    if isinstance(frame, np.ndarray):
+        return Frame(_from_array(frame), "array")
+    if isinstance(frame, (str, Path)):
+        path = Path(frame)
+        return _decode(_read(path), str(path))
+    if isinstance(frame, (bytes, bytearray, memoryview)):
+        return _decode(bytes(frame), "bytes")
+    if type(frame).__module__.partition(".")[0] == "PIL":
+        return Frame(_from_image(frame, "image"), "image")
+    raise FrameError(
+        f"A frame of type {type(frame).__name__} was given. Give a path, the bytes of an image file, "
+        "a numpy array uint8 [H, W, 3] or a Pillow image."
+    )
+
+
+def _from_array(array: npt.NDArray[Any]) -> Pixels:
+    if array.dtype != np.uint8:
+        raise FrameError(
+            f"An array of {array.dtype} was given, uint8 with values 0 to 255 was expected. "
+            "Do not scale or normalise a frame: the bundle does that."
+        )
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape:
+        raise FrameError(
+            f"An array of shape {list(array.shape)} was given, [H, W], [H, W, 1] or [H, W, 3] (RGB) was expected."
+        )
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise FrameError(f"A frame of {array.shape[1]} × {array.shape[0]} is over {MAX_PIXELS:,} pixels.")
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FrameError(f"There is no file {path}. Check the path.") from None
+    except IsADirectoryError:
+        raise FrameError(f"{path} is a folder, an image file was expected. Name the files in it.") from None
+    except OSError as error:
+        raise FrameError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _decode(data: bytes, name: str) -> Frame:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise RuntimeMissingError(
+            'Reading image files needs Pillow. Install it: pip install "edgefew-runtime[image]", '
+            "or give frames as numpy arrays."
+        ) from None
+    try:
+        image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
+    except Image.DecompressionBombError:
+        raise FrameError(f"{name} unpacks to more than {MAX_PIXELS:,} pixels and was not opened.") from None
+    except UnidentifiedImageError:
+        expected = "PNG, JPEG, BMP or WebP was expected"
+        raise FrameError(f"{name} is not an image that can be read ({expected}). Check the file.") from None
+    except Exception as error:
+        raise FrameError(f"{name} is a damaged image: {error}. Check the file.") from None
+    with image:
+        pixels = _from_image(image, name)
+    return Frame(pixels, name, data)
+
+
+def _from_image(image: Any, name: str) -> Pixels:
+    from PIL import Image, ImageOps
+
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise FrameError(f"{name} is {width} × {height}: over {MAX_PIXELS:,} pixels, and was not decoded.")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16") or upright.mode == "I":
+            # Pillow's own conversion clips 16-bit grey at 255: nearly all of it would come out white.
+            return _from_array((np.asarray(upright).clip(0, 65535) // 257).astype(np.uint8))
+        if upright.has_transparency_data:
+            rgba = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+    except Exception as error:
+        raise FrameError(f"{name} is a damaged image: {error}. Check the file.") from None

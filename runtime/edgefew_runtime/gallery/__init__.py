@@ -1,0 +1,10 @@
+"""The classes enrolled on one device, in one SQLite file.
+
+`records` what crosses the border, `store` the operations, `database` the file, `events` the log, `audit` its check.
+"""
+
+from .events import Event
+from .records import EnrolledClass, Example, GalleryState
+from .store import Gallery
+
+__all__ = ["EnrolledClass", "Event", "Example", "Gallery", "GalleryState"]

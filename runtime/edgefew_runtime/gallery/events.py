@@ -1,0 +1,77 @@
+"""The event log: every change to a gallery, each event chained to the one before by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+GENESIS = "0" * 64
+"""What the first event names as the hash before it."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change to a gallery.
+
+    Attributes:
+        id: 1, 2, 3, … without gaps.
+        at: UTC, ISO 8601.
+        kind: "create", "enroll", "forget", "erase" or "undo".
+        actor: who did it, as the caller said.
+        undoes: for an undo, the event that it undid.
+        payload: what was done: the class, and for each example its source and hashes.
+        sha256: over this event and the hash of the one before.
+    """
+
+    id: int
+    at: str
+    kind: str
+    actor: str
+    undoes: int | None
+    payload: dict[str, Any]
+    sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a line of `edgefew log --json`."""
+        return dict(self.__dict__)
+
+
+def append(
+    db: sqlite3.Connection, at: str, kind: str, actor: str, payload: dict[str, Any], undoes: int | None = None
+) -> int:
+    """Add an event inside the caller's transaction; gives its number."""
+    last = db.execute("SELECT id, sha256 FROM event ORDER BY id DESC LIMIT 1").fetchone() or (0, GENESIS)
+    number, previous = last[0] + 1, last[1]
+    text = json.dumps(payload, ensure_ascii=False, sort_keys=True)
+    digest = _digest(number, at, kind, actor, undoes, text, previous)
+    db.execute(
+        "INSERT INTO event (id, at, kind, actor, undoes, payload, prev_sha256, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (number, at, kind, actor, undoes, text, previous, digest),
+    )
+    return int(number)
+
+
+def read(db: sqlite3.Connection) -> list[Event]:
+    """All events, oldest first."""
+    rows = db.execute("SELECT id, at, kind, actor, undoes, payload, sha256 FROM event ORDER BY id")
+    return [Event(i, at, kind, actor, undoes, json.loads(text), sha) for i, at, kind, actor, undoes, text, sha in rows]
+
+
+def first_broken(db: sqlite3.Connection) -> int | None:
+    """The number of the first event that was changed, removed or put in; None if the chain holds."""
+    previous, expected = GENESIS, 1
+    rows = db.execute("SELECT id, at, kind, actor, undoes, payload, prev_sha256, sha256 FROM event ORDER BY id")
+    for number, at, kind, actor, undoes, text, prev, digest in rows:
+        if number != expected or prev != previous or digest != _digest(number, at, kind, actor, undoes, text, prev):
+            return expected
+        previous, expected = digest, number + 1
+    return None
+
+
+def _digest(number: int, at: str, kind: str, actor: str, undoes: int | None, payload: str, previous: str) -> str:
+    # JSON of a list: no two different events give the same text, whatever their strings hold.
+    text = json.dumps([number, at, kind, actor, undoes, payload, previous], ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

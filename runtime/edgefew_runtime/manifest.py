@@ -1,0 +1,194 @@
+"""What a bundle says about itself, as records; JSON by `from_dict` and `to_dict`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .errors import BundleFormatError
+
+FORMAT = 1
+"""The version of EdgeFew's part of the manifest. A reader refuses a higher one."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the embed graph takes, and what it does to it first. For people and checks: the graph does it by itself.
+
+    Attributes:
+        kind: "image".
+        dtype: "uint8".
+        layout: "NHWC".
+        color: "RGB".
+        size: height and width that the frame is resized to inside.
+        fit: "stretch": the aspect ratio is not kept.
+        resize: "bilinear-antialias".
+        channels: 1 (grey, ITU-R 601 luma) or 3, as the backbone sees it.
+        mean: subtracted from value / 255, a number for each channel.
+        std: then divided by, a number for each channel.
+    """
+
+    kind: str
+    dtype: str
+    layout: str
+    color: str
+    size: tuple[int, int]
+    fit: str
+    resize: str
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def image(cls, size: int, channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> InputSpec:
+        """The specification of a square image."""
+        return cls(
+            "image",
+            "uint8",
+            "NHWC",
+            "RGB",
+            (size, size),
+            "stretch",
+            "bilinear-antialias",
+            channels,
+            mean,
+            std,
+        )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
+        """From the manifest's JSON."""
+        height, width = data["size"]
+        listed = {"size": (int(height), int(width)), "mean": tuple(data["mean"]), "std": tuple(data["std"])}
+        return cls(**{**data, **listed})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the manifest's JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold on the best score, measured on classes that training never saw.
+
+    Attributes:
+        way: classes enrolled when it was measured.
+        shot: examples of each.
+        false_accept_rate: share of frames of classes not enrolled that were still called known: what was aimed at.
+        threshold: cosine; a best score of at least this is "known".
+        recall: share of frames of enrolled classes that were called known, and by their right name.
+        episodes: how many episodes it was measured on.
+    """
+
+    way: int
+    shot: int
+    false_accept_rate: float
+    threshold: float
+    recall: float
+    episodes: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> OperatingPoint:
+        """From the manifest's JSON."""
+        return cls(**data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the manifest's JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """EdgeFew's part of a bundle's manifest.
+
+    Attributes:
+        name: the bundle's name.
+        version: the bundle's own version.
+        dimension: d, the length of an embedding.
+        metric: "cosine".
+        scale: what scores are multiplied by before the softmax.
+        input: what goes in.
+        operating_points: thresholds to choose from.
+        lineage: what the backbone was made from.
+    """
+
+    name: str
+    version: str
+    dimension: int
+    metric: str
+    scale: float
+    input: InputSpec
+    operating_points: tuple[OperatingPoint, ...]
+    lineage: Mapping[str, Any]
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Manifest:
+        """From `manifest.json`.
+
+        Raises:
+            BundleFormatError: a key is missing or wrong, or the format is newer than this reader.
+        """
+        try:
+            ours = document["additional_metadata"]["edgefew"]
+            if ours["format"] != FORMAT:
+                raise BundleFormatError(
+                    f"The bundle's format is {ours['format']!r}; this version of edgefew-runtime reads {FORMAT}. "
+                    "Upgrade edgefew-runtime, or export the bundle again."
+                )
+            embedding = ours["embedding"]
+            manifest = cls(
+                str(document["package_name"]),
+                str(document["package_version"]),
+                int(embedding["dimension"]),
+                str(embedding["metric"]),
+                float(embedding["scale"]),
+                InputSpec.from_dict(ours["input"]),
+                tuple(OperatingPoint.from_dict(p) for p in ours["operating_points"]),
+                dict(ours["lineage"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleFormatError(
+                f"manifest.json is not that of an EdgeFew bundle ({type(error).__name__}: {error}). Export the "
+                "bundle again."
+            ) from None
+        if manifest.metric != "cosine" or manifest.input.kind != "image":
+            raise BundleFormatError(
+                f"The bundle has the metric {manifest.metric!r} and inputs of kind {manifest.input.kind!r}; "
+                "this version of "
+                "edgefew-runtime knows cosine and image. Upgrade edgefew-runtime."
+            )
+        return manifest
+
+    def to_dict(self, components: tuple[str, ...]) -> dict[str, Any]:
+        """As `manifest.json` has it, in ONNX Runtime's Model Package layout, schema 1.0."""
+        return {
+            "schema_version": "1.0",
+            "package_name": self.name,
+            "package_version": self.version,
+            "layout": "portable",
+            "components": {component: component for component in components},
+            "additional_metadata": {
+                "edgefew": {
+                    "format": FORMAT,
+                    "embedding": {"dimension": self.dimension, "metric": self.metric, "scale": self.scale},
+                    "input": self.input.to_dict(),
+                    "operating_points": [p.to_dict() for p in self.operating_points],
+                    "lineage": dict(self.lineage),
+                }
+            },
+        }
+
+    def operating_point(self, way: int, shot: int, false_accept_rate: float) -> OperatingPoint | None:
+        """The point measured nearest to this gallery, on the careful side; None if the bundle has none for the rate.
+
+        The smallest measured way that is not below the gallery's (more classes, more chances for a false accept), or
+        the largest there is; then the largest measured shot that is not above the gallery's, or the smallest there is.
+        """
+        points = [p for p in self.operating_points if p.false_accept_rate == false_accept_rate]
+        if not points:
+            return None
+        ways = {p.way for p in points}
+        chosen = min((w for w in ways if w >= way), default=max(ways))
+        points = sorted((p for p in points if p.way == chosen), key=lambda p: p.shot)
+        return next((p for p in reversed(points) if p.shot <= shot), points[0])

@@ -1,0 +1,140 @@
+"""Does this bundle compute here what it computed where it was exported?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import head
+from .bundle import COMPONENTS, Bundle
+from .errors import EdgeFewError, SelfTestError
+from .gallery import Gallery
+from .session import OrtSession, Session
+
+GOLDEN_COSINE = 0.999
+"""The least cosine between an embedding computed here and the one that PyTorch gave for the same raw frame.
+
+Two machines differ by about 1e-6. What is left is the resize: the graph's may differ from Pillow's by 1/255.
+"""
+
+HEAD_TOLERANCE = 1e-4
+"""The largest difference between the enroll and classify graphs and the runtime's own arithmetic.
+
+Where a unit vector's component lies between two steps of the grid (`head.GRID`, 1.5e-5), two libraries may round it to
+different ones; a wrong graph is off by far more.
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One check: what was checked, whether it passed, and what was seen."""
+
+    check: str
+    passed: bool
+    seen: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a line of `edgefew verify --json`."""
+        return asdict(self)
+
+
+def check_golden(bundle: Bundle, session: Session) -> float:
+    """The least cosine between the golden embeddings and those computed here.
+
+    Raises:
+        SelfTestError: it is under `GOLDEN_COSINE`.
+    """
+    frames, expected = bundle.golden()
+    computed = np.concatenate([session.run({"frames": frame[None]})[0] for frame in frames])
+    cosines = np.sum(head.unit(computed) * head.unit(expected), axis=1)
+    # min() of an array with NaN is NaN, and no comparison with NaN holds: hence "not … >=".
+    if not cosines.min() >= GOLDEN_COSINE:
+        raise SelfTestError(
+            f"{bundle.path} is intact, but computes other embeddings here than where it was exported (cosine "
+            f"{cosines.min():.4f}, at least {GOLDEN_COSINE} expected). Try the provider cpu or another onnxruntime."
+        )
+    return float(cosines.min())
+
+
+def check_head(enroll: Session, classify: Session, embeddings: head.Embeddings, scale: float) -> float:
+    """The largest difference between the two head graphs and this runtime's arithmetic, on these embeddings [n, d].
+
+    Raises:
+        SelfTestError: it is over `HEAD_TOLERANCE`.
+    """
+    n, d = embeddings.shape
+    labels = np.arange(n) // 2
+    classes = int(labels[-1]) + 2  # the last class stays without examples
+    support: dict[str, npt.NDArray[Any]] = {
+        "embeddings": embeddings,
+        "labels": labels,
+        "weights": np.ones(n, np.float32),
+        "sums": np.zeros((classes, d), np.float32),
+        "counts": np.zeros(classes, np.float32),
+    }
+    sums, counts, accepted = enroll.run(support)
+    ours = np.zeros((classes, d))
+    np.add.at(ours, labels, head.to_grid(embeddings))
+    inputs = {"embeddings": embeddings, "sums": sums, "counts": counts}
+    settings = {"scale": np.asarray(scale, np.float32), "threshold": np.asarray(0, np.float32)}
+    probabilities, scores, best, _ = classify.run(inputs | settings)
+    our_scores = head.cosine_scores(head.unit(embeddings), head.unit(ours))
+    difference = max(
+        float(np.abs(sums - ours).max()),
+        float(np.abs(scores - our_scores).max()),
+        float(np.abs(probabilities - head.probabilities(our_scores, scale)).max()),
+        float((best == classes - 1).any()),
+    )
+    if not (accepted.all() and difference <= HEAD_TOLERANCE):
+        raise SelfTestError(
+            f"The enroll and classify graphs differ from the runtime's arithmetic by {difference:.1e} "
+            f"(at most {HEAD_TOLERANCE:.0e} expected). Export the bundle again."
+        )
+    return difference
+
+
+def verify(path: str | Path, gallery: str | Path | None = None, provider: str = "cpu") -> Iterator[Verdict]:
+    """One verdict for each thing that can be checked on a device; stops where nothing further can be."""
+    try:
+        bundle = Bundle.open(path)
+    except EdgeFewError as error:
+        yield Verdict("hashes and manifest", False, str(error))
+        return
+    yield Verdict("hashes and manifest", True, f"bundle {bundle.id[:12]}…, every byte as exported")
+    sessions = {}
+    for component in COMPONENTS:
+        try:
+            sessions[component] = OrtSession(bundle.model(component), provider=provider)
+        except EdgeFewError as error:
+            yield Verdict(f"{component} graph", False, str(error))
+            return
+        yield Verdict(f"{component} graph", True, f"loads, runs on {sessions[component].provider}")
+    try:
+        cosine = check_golden(bundle, sessions["embed"])
+        yield Verdict("golden vectors", True, f"least cosine to PyTorch {cosine:.6f}")
+    except EdgeFewError as error:
+        yield Verdict("golden vectors", False, str(error))
+    try:
+        difference = check_head(sessions["enroll"], sessions["classify"], bundle.golden()[1], bundle.manifest.scale)
+        yield Verdict("enroll and classify", True, f"graphs and runtime differ by {difference:.1e}")
+    except EdgeFewError as error:
+        yield Verdict("enroll and classify", False, str(error))
+    if gallery is not None:
+        yield _verify_gallery(bundle, gallery)
+
+
+def _verify_gallery(bundle: Bundle, path: str | Path) -> Verdict:
+    try:
+        if not Path(path).exists():
+            return Verdict("gallery", False, f"there is no gallery {path}")
+        with Gallery(path, bundle.id, bundle.manifest.dimension) as gallery:
+            problems = gallery.problems()
+            seen = f"{len(gallery.classes())} classes, {len(gallery.log())} events, chain and sums hold"
+    except EdgeFewError as error:
+        return Verdict("gallery", False, str(error))
+    return Verdict("gallery", not problems, "; ".join(problems) or seen)
