@@ -46,7 +46,7 @@ def to_grid(embeddings: Embeddings) -> Embeddings:
     """Unit vectors with every component a multiple of `GRID`: float32 [n, d]; the rows must be valid.
 
     >>> to_grid(np.array([[3, 4]], np.float32))
-    array([[0.6000061, 0.8000031]], dtype=float32)
+    array([[0.6000061 , 0.80000305]], dtype=float32)
     """
     return np.asarray(np.round(unit(embeddings) / np.float32(GRID)) * np.float32(GRID), np.float32)
 

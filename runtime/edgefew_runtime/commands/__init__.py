@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import metadata
+from typing import Any
 
 import click
 
@@ -20,7 +20,16 @@ PLUGINS = "edgefew.commands"
 
 
 class _Commands(click.Group):
-    """The runtime's own commands and those of whatever else is installed."""
+    """The runtime's own commands and those of whatever else is installed.
+
+    An error of ours is one line on standard error, and the exit status is 1.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgeFewError as error:
+            raise click.ClickException(str(error)) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         plugins = (entry.name for entry in metadata.entry_points(group=PLUGINS))
@@ -48,16 +57,3 @@ def edgefew() -> None:
 
 for _command in (classes, classify, enroll, forget, log, pack, undo, verify):
     edgefew.add_command(_command)
-
-
-def main() -> None:
-    """Run the command; an error is one line on standard error, and the exit status is not 0."""
-    try:
-        edgefew()
-    except EdgeFewError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output went away (`edgefew classify … | head`). Not an error of ours to tell of.
-        sys.stderr.close()
-        sys.exit(1)

@@ -51,7 +51,7 @@ def classify(
                 answer = classifier.classify(file)
             except FrameError as error:
                 bad += 1
-                click.echo(f"error: {error}", err=True)
+                click.echo(f"Error: {error}", err=True)
                 continue
             if as_json:
                 print_json({"file": str(file), **answer.to_dict()})

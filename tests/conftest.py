@@ -1,0 +1,83 @@
+"""What several tests share: drawings made here, and one backbone trained and exported once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from edgefew_runtime.commands import edgefew
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+SOURCE_PATTERN = r"^(\w+)-"
+
+Cli = Callable[..., Result]
+
+
+def draw_class(kind: int, source: int, take: int, size: int = 32) -> Image.Image:
+    """A closed figure that is the class's own, in the line width and tilt of its source, placed anew for each take."""
+    shape = np.random.default_rng([7, kind]).uniform(-0.42, 0.42, (5, 2))
+    rng = np.random.default_rng([9, kind, source, take])
+    tilt = 0.12 * (source - 1)
+    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+    points = (shape @ turn.T + 0.5 + rng.uniform(-0.04, 0.04, 2)) * size
+    image = Image.new("RGB", (size, size), "white")
+    ImageDraw.Draw(image).line([*map(tuple, points), tuple(points[0])], fill="black", width=2 + source)
+    return image
+
+
+def draw_folder(root: Path, kinds: range, sources: int = 3, takes: int = 2) -> Path:
+    for kind in kinds:
+        folder = root / f"figure{kind:02}"
+        folder.mkdir(parents=True)
+        for source in range(sources):
+            for take in range(takes):
+                draw_class(kind, source, take).save(folder / f"hand{source}-{take}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def training_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("training") / "figures", range(24))
+
+
+@pytest.fixture(scope="session")
+def unseen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("unseen") / "figures", range(50, 60))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(training_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("checkpoint") / "figures.ckpt"
+    arguments = ["train", str(training_folder), "--out", str(out), "--channels", "1", "--image-size", "16"]
+    budget = ["--way", "8", "--episodes", "60", "--source-pattern", SOURCE_PATTERN, "--device", "cpu"]
+    result = CliRunner().invoke(edgefew, arguments + budget)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle") / "figures.edgefew"
+    result = CliRunner().invoke(edgefew, ["export", str(checkpoint), str(out)])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Run the command in this process."""
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(edgefew, [str(a) for a in arguments])
+
+    return run
+
+
+@pytest.fixture
+def gallery_path(tmp_path: Path) -> Path:
+    return tmp_path / "site.gallery"

@@ -1,0 +1,197 @@
+"""Bundles: opened whole and unchanged, or refused with the file that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgefew_runtime import Bundle, BundleCorruptError, BundleError, BundleFormatError, SelfTestError
+from edgefew_runtime.bundle import SUMS_FILE, sums_text
+from edgefew_runtime.classifier import Classifier
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle, tmp_path / "copy.edgefew"))
+
+
+def seal(path: Path) -> None:
+    """Write the hashes anew, as someone would who wants a changed bundle to pass."""
+    files = {f.relative_to(path).as_posix(): f.read_bytes() for f in path.rglob("*") if f.is_file()}
+    files.pop(SUMS_FILE)
+    (path / SUMS_FILE).write_bytes(sums_text(files))
+
+
+def edit_manifest(path: Path, change: Callable[[dict], object]) -> None:
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest["additional_metadata"]["edgefew"])
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    seal(path)
+
+
+def test_a_bundle_says_what_it_is(bundle: Path) -> None:
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
+    assert (manifest.name, manifest.metric, manifest.input.size) == ("figures", "cosine", (16, 16))
+    assert opened.id == hashlib.sha256((bundle / SUMS_FILE).read_bytes()).hexdigest()
+    assert manifest.operating_points
+    frames, embeddings = opened.golden()
+    assert embeddings.shape == (len(frames), manifest.dimension)
+    assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_sha256sum_agrees(bundle: Path) -> None:
+    for line in (bundle / SUMS_FILE).read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+
+
+def test_every_changed_file_is_refused_by_name(copy: Path) -> None:
+    files = [f for f in copy.rglob("*") if f.is_file() and f.name != SUMS_FILE]
+    assert len(files) == 10
+    for file in files:
+        content = file.read_bytes()
+        for place in {0, len(content) // 2, len(content) - 1}:
+            file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            with pytest.raises(BundleCorruptError, match=f"{file.relative_to(copy).as_posix()} .* other bytes"):
+                Bundle.open(copy)
+        file.write_bytes(content)
+    Bundle.open(copy)
+
+
+def test_changed_hashes_are_refused(copy: Path) -> None:
+    sums = copy / SUMS_FILE
+    sums.write_bytes(sums.read_bytes().replace(b"embed", b"embad", 1))
+    with pytest.raises(BundleCorruptError):
+        Bundle.open(copy)
+
+
+def test_missing_and_added_files_are_refused(copy: Path) -> None:
+    (copy / "extra.txt").write_text("more")
+    with pytest.raises(BundleCorruptError, match=r"extra.txt .* was added"):
+        Bundle.open(copy)
+    (copy / "extra.txt").unlink()
+    (copy / "golden.npz").unlink()
+    with pytest.raises(BundleCorruptError, match=r"golden.npz .* is missing"):
+        Bundle.open(copy)
+
+
+def test_links_are_refused(copy: Path) -> None:
+    target = copy / "report.json"
+    moved = copy.parent / "elsewhere.json"
+    target.rename(moved)
+    target.symlink_to(moved)
+    with pytest.raises(BundleCorruptError, match="a link"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("what", ["nothing", "empty folder", "text file", "folder of pictures"])
+def test_what_is_no_bundle_is_said(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "thing"
+    if what == "text file":
+        path.write_text("hello")
+    elif what != "nothing":
+        path.mkdir()
+    if what == "folder of pictures":
+        (path / "a.png").write_bytes(b"x")
+    with pytest.raises(BundleFormatError, match=r"not a bundle|There is no bundle"):
+        Bundle.open(path)
+
+
+def test_a_later_format_is_refused(copy: Path) -> None:
+    edit_manifest(copy, lambda ours: ours.update(format=2))
+    with pytest.raises(BundleFormatError, match="format is 2"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("key", ["embedding", "input", "operating_points", "lineage", "format"])
+def test_a_manifest_that_lacks_a_part_is_refused(copy: Path, key: str) -> None:
+    edit_manifest(copy, lambda ours: ours.pop(key))
+    with pytest.raises(BundleFormatError, match=key):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"null", b"\xff\xfe", b"[" * 100_000])
+def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, content: bytes) -> None:
+    (copy / "manifest.json").write_bytes(content)
+    seal(copy)
+    with pytest.raises(BundleFormatError, match=r"manifest\.json"):
+        Bundle.open(copy)
+
+
+def test_a_graph_that_is_none_is_refused(copy: Path) -> None:
+    (copy / "embed/fp32/model.onnx").write_bytes(b"not a graph")
+    seal(copy)
+    with pytest.raises(BundleCorruptError, match="cannot load the graph"):
+        Classifier.open(copy)
+
+
+def test_a_graph_that_computes_something_else_fails_its_self_test(copy: Path) -> None:
+    with np.load(copy / "golden.npz") as golden:
+        arrays = dict(golden)
+    arrays["embeddings"] = np.roll(arrays["embeddings"], 1, axis=1)
+    np.savez(copy / "golden.npz", **arrays)
+    seal(copy)
+    with pytest.raises(SelfTestError, match="computes other embeddings"):
+        Classifier.open(copy)
+
+
+def test_a_packed_bundle_is_the_same_bundle(bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(bundle)
+    one, two = tmp_path / "one.edgefew", tmp_path / "two.edgefew"
+    opened.pack(one)
+    packed = Bundle.open(one)
+    assert packed.id == opened.id
+    packed.pack(two)
+    assert one.read_bytes() == two.read_bytes()
+    with pytest.raises(BundleError, match="exists already"):
+        opened.pack(one)
+
+
+def test_a_changed_packed_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "packed.edgefew"
+    Bundle.open(bundle).pack(path)
+    content = path.read_bytes()
+    for place in range(50, len(content), len(content) // 40):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        with pytest.raises(BundleError):
+            Bundle.open(path)
+    for length in (0, 10, len(content) // 2, len(content) - 5):
+        path.write_bytes(content[:length])
+        with pytest.raises(BundleError):
+            Bundle.open(path)
+
+
+def test_a_packed_file_that_bombs_climbs_or_repeats_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.edgefew"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", b"\0" * 10**7)
+    with pytest.raises(BundleFormatError, match="is compressed"):
+        Bundle.open(path)
+    for name in ("../evil", "/etc/evil", "a/../../evil", "a\\..\\evil"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(name), b"x")
+        with pytest.raises(BundleFormatError, match="outside itself"):
+            Bundle.open(path)
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("a", b"x")
+        archive.writestr("a", b"y")
+    with pytest.raises(BundleFormatError, match="a name twice"):
+        Bundle.open(path)
+
+
+def test_onnxruntimes_own_package_reader_opens_it(bundle: Path) -> None:
+    import onnxruntime
+
+    context = getattr(onnxruntime, "ModelPackageContext", None)
+    if context is None:
+        pytest.skip("this onnxruntime has no ModelPackageContext")
+    assert context(str(bundle)) is not None

@@ -1,0 +1,133 @@
+"""The device's commands: what they print, and what they say to someone who made a mistake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+
+
+@pytest.fixture
+def files(unseen_folder: Path) -> dict[str, list[Path]]:
+    return {folder.name: sorted(folder.glob("*.png")) for folder in sorted(unseen_folder.iterdir())}
+
+
+@pytest.fixture
+def enrolled(cli: Cli, bundle: Path, files: dict[str, list[Path]], gallery_path: Path) -> Path:
+    for label in ("figure50", "figure51"):
+        result = cli("enroll", bundle, label, *files[label][:2], "--gallery", gallery_path, "--actor", "Ada")
+        assert result.exit_code == 0, result.output
+    return gallery_path
+
+
+def lines(output: str) -> list[dict]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_enroll_classify_forget_undo(cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path) -> None:
+    query = files["figure50"][-1]
+    (answer,) = lines(cli("classify", bundle, query, "--gallery", enrolled, "--json").stdout)
+    assert set(answer) >= {"file", "label", "probability", "score", "known", "runner_up"}
+    assert (answer["file"], answer["label"], answer["runner_up"]) == (str(query), "figure50", "figure51")
+
+    entries = lines(cli("classes", bundle, "--gallery", enrolled, "--json").stdout)
+    assert [(e["label"], e["examples"]) for e in entries] == [("figure50", 2), ("figure51", 2)]
+    assert entries[0]["enrolled_at"].startswith("20")
+
+    assert lines(cli("forget", bundle, "figure50", "--gallery", enrolled, "--json").stdout) == [
+        {"label": "figure50", "examples": 2, "undoable": True}
+    ]
+    assert len(lines(cli("classes", "--gallery", enrolled, "--json").stdout)) == 1
+    (undone,) = lines(cli("undo", "--gallery", enrolled, "--json").stdout)
+    assert (undone["undid"], undone["label"]) == ("forget", "figure50")
+    log = lines(cli("log", "--gallery", enrolled, "--json").stdout)
+    assert [e["kind"] for e in log] == ["create", "enroll", "enroll", "forget", "undo"]
+    assert log[1]["actor"] == "Ada"
+
+
+def test_people_read_the_same(cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path) -> None:
+    assert "figure50: 1 added, 3 in all" in cli(
+        "enroll", bundle, "figure50", *files["figure50"][1:3], "--gallery", enrolled
+    ).stdout  # fmt: skip
+    assert cli("classify", bundle, files["figure50"][0], "--gallery", enrolled).stdout.count("figure50") >= 1
+    assert "figure51  2 examples, since 20" in cli("classes", "--gallery", enrolled).stdout
+    assert "figure51: 2 examples erased" in cli("forget", "figure51", "--erase", "--gallery", enrolled).stdout
+    assert "Ada" in cli("log", "--gallery", enrolled).stdout
+
+
+def test_verify_names_each_check(cli: Cli, bundle: Path, enrolled: Path, tmp_path: Path) -> None:
+    result = cli("verify", bundle, "--gallery", enrolled)
+    assert result.exit_code == 0
+    assert [line[0] for line in result.stdout.splitlines()] == ["✓"] * 7
+    verdicts = lines(cli("verify", bundle, "--json").stdout)
+    assert all(v["passed"] for v in verdicts)
+    broken = Path(shutil.copytree(bundle, tmp_path / "broken"))
+    (broken / "report.json").write_text("{}")
+    result = cli("verify", broken)
+    assert result.exit_code == 1
+    assert "✗ hashes and manifest: report.json" in result.stdout
+
+
+def test_a_packed_bundle_works_everywhere(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "figures.pack"
+    assert cli("pack", bundle, packed).exit_code == 0
+    assert cli("classify", packed, files["figure50"][0], "--gallery", enrolled).exit_code == 0
+
+
+def test_an_unreadable_file_does_not_hide_the_other_answers(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    result = cli("classify", bundle, bad, files["figure50"][0], "--gallery", enrolled, "--json")
+    assert result.exit_code == 1
+    assert len(lines(result.stdout)) == 1
+    assert "bad.png is not an image" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["enroll", "{bundle}", "stop", "nowhere.png", "--gallery", "{new}"], "There is no file nowhere.png"),
+        (["enroll", "{bundle}", "stop", "{text}", "--gallery", "{new}"], "is not an image"),
+        (["enroll", "{bundle}", " ", "{image}", "--gallery", "{new}"], "class name is empty"),
+        (["enroll", "nowhere", "stop", "{image}", "--gallery", "{new}"], "There is no bundle nowhere"),
+        (["enroll", "{text}", "stop", "{image}", "--gallery", "{new}"], "is not a bundle"),
+        (["enroll", "{bundle}", "stop", "{image}", "--gallery", "{text}"], "is not a gallery"),
+        (["enroll", "{bundle}", "stop", "{image}", "--gallery", "{new}", "--provider", "cuda"], "is not there"),
+        (["classify", "{bundle}", "{image}", "--gallery", "{new}"], "There is no gallery"),
+        (["classify", "{bundle}", "{image}", "--gallery", "{enrolled}", "--false-accept-rate", "0.3"], "it has 0."),
+        (["classes", "--gallery", "{new}"], "There is no gallery"),
+        (["forget", "{bundle}", "stop", "--gallery", "{enrolled}"], "No class 'stop' is enrolled"),
+        (["pack", "{bundle}", "{text}"], "exists already"),
+    ],
+)
+def test_a_mistake_gets_one_clear_line(
+    cli: Cli,
+    bundle: Path,
+    files: dict[str, list[Path]],
+    enrolled: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    says: str,
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("hello")
+    places = {
+        "bundle": bundle, "new": tmp_path / "new.gallery", "text": text, "image": files["figure52"][0],
+        "enrolled": enrolled,
+    }  # fmt: skip
+    before = enrolled.read_bytes()
+    result = cli(*(a.format(**places) for a in arguments))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert says in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert (text.read_text(), enrolled.read_bytes()) == ("hello", before)

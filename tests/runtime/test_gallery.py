@@ -1,0 +1,234 @@
+"""The gallery: what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgefew_runtime import (
+    Example,
+    Gallery,
+    GalleryError,
+    GalleryFormatError,
+    GalleryMismatchError,
+    LabelError,
+    NothingToUndoError,
+    UnknownClassError,
+    head,
+)
+
+BUNDLE, OTHER = "a" * 64, "b" * 64
+DIMENSION = 8
+
+
+def example(number: int) -> Example:
+    row = np.random.default_rng(number).standard_normal((1, DIMENSION)).astype(np.float32)
+    return Example(head.to_grid(row)[0], f"{number}.png", hashlib.sha256(str(number).encode()).hexdigest())
+
+
+def open_gallery(path: Path | None) -> Gallery:
+    return Gallery(path, BUNDLE, DIMENSION)
+
+
+def snapshot(gallery: Gallery) -> tuple[object, ...]:
+    state = gallery.state()
+    return state.labels, state.sums.tobytes(), state.counts.tolist()
+
+
+def test_enrolled_classes_are_there_after_reopening(gallery_path: Path) -> None:
+    with open_gallery(gallery_path) as gallery:
+        assert gallery.enroll("stop", [example(1), example(2)]) == [True, True]
+        before = snapshot(gallery)
+    with open_gallery(gallery_path) as gallery:
+        assert snapshot(gallery) == before
+        (stop,) = gallery.classes()
+        assert (stop.label, stop.examples) == ("stop", 2)
+        expected = example(1).embedding.astype(np.float64) + example(2).embedding
+        assert np.array_equal(gallery.state().sums[0], expected)
+        assert not gallery.problems()
+
+
+def test_the_same_source_is_not_counted_twice_in_a_class() -> None:
+    gallery = open_gallery(None)
+    assert gallery.enroll("stop", [example(1), example(1)]) == [True, False]
+    assert gallery.enroll("stop", [example(1)]) == [False]
+    assert gallery.enroll("go", [example(1)]) == [True]
+    assert [c.examples for c in gallery.classes()] == [1, 1]
+
+
+def test_forget_and_undo_restore_the_state_to_the_bit() -> None:
+    gallery = open_gallery(None)
+    states = [snapshot(gallery)]
+    gallery.enroll("stop", [example(1), example(2)])
+    states.append(snapshot(gallery))
+    gallery.enroll("stop", [example(3)])
+    states.append(snapshot(gallery))
+    gallery.forget("stop")
+    for expected in reversed(states):
+        gallery.undo()
+        assert snapshot(gallery) == expected
+    with pytest.raises(NothingToUndoError):
+        gallery.undo()
+    assert not gallery.problems()
+
+
+def test_enrolling_again_after_forgetting_gives_the_same_state() -> None:
+    gallery = open_gallery(None)
+    gallery.enroll("stop", [example(1), example(2)])
+    before = snapshot(gallery)
+    gallery.forget("stop")
+    gallery.enroll("stop", [example(2), example(1)])
+    assert snapshot(gallery) == before
+
+
+def test_erase_leaves_nothing_in_the_file_and_cannot_be_undone(gallery_path: Path) -> None:
+    needle = example(1).embedding.astype("<f4").tobytes()
+    with open_gallery(gallery_path) as gallery:
+        gallery.enroll("stop", [example(1)])
+        gallery.enroll("go", [example(2)])
+        assert any(needle in file.read_bytes() for file in gallery_path.parent.iterdir())
+        assert gallery.erase("stop") == 1
+        assert not any(needle in file.read_bytes() for file in gallery_path.parent.iterdir())
+        with pytest.raises(NothingToUndoError, match="erased 'stop'"):
+            gallery.undo()
+        gallery.enroll("stop", [example(3)])
+        assert not gallery.problems()
+
+
+def test_an_unknown_class_is_named_with_those_that_are_there() -> None:
+    gallery = open_gallery(None)
+    gallery.enroll("stop", [example(1)])
+    with pytest.raises(UnknownClassError, match=r"No class 'go' is enrolled. Enrolled: 'stop'"):
+        gallery.forget("go")
+    gallery.forget("stop")
+    with pytest.raises(UnknownClassError, match="Enrolled: none"):
+        gallery.forget("stop")
+
+
+@pytest.mark.parametrize("label", ["", "   ", "x" * 201, "a\nb", "a\x00b", "\u202eabc"])
+def test_names_that_cannot_be_shown_are_refused(label: str) -> None:
+    with pytest.raises(LabelError):
+        open_gallery(None).enroll(label, [example(1)])
+
+
+@pytest.mark.parametrize("label", ["Überholverbot", "一時停止", "قف", "no entry 🚫", "x" * 200])
+def test_names_of_every_script_are_kept(label: str) -> None:
+    gallery = open_gallery(None)
+    gallery.enroll(label, [example(1)])
+    assert gallery.classes()[0].label == label
+
+
+def test_the_log_tells_who_did_what_and_when() -> None:
+    gallery = Gallery(None, BUNDLE, DIMENSION, clock=lambda: datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc))
+    gallery.enroll("stop", [example(1)], actor="Ada")
+    gallery.forget("stop", actor="Ben")
+    gallery.undo(actor="Cleo")
+    log = gallery.log()
+    assert [(e.kind, e.actor, e.undoes) for e in log] == [
+        ("create", "", None), ("enroll", "Ada", None), ("forget", "Ben", None), ("undo", "Cleo", 3),
+    ]  # fmt: skip
+    assert log[1].at == "2026-01-02T03:04:00+00:00"
+    assert log[1].payload["examples"][0]["source"] == "1.png"
+
+
+def test_the_log_cannot_be_changed_unnoticed(gallery_path: Path) -> None:
+    with open_gallery(gallery_path) as gallery:
+        gallery.enroll("stop", [example(1)], actor="Ada")
+        gallery.enroll("go", [example(2)], actor="Ada")
+    with sqlite3.connect(gallery_path) as db:
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            db.execute("UPDATE event SET actor = 'Ben' WHERE id = 2")
+        db.execute("DROP TRIGGER event_is_append_only_update")
+        db.execute("UPDATE event SET actor = 'Ben' WHERE id = 2")
+    db.close()
+    with open_gallery(gallery_path) as gallery:
+        assert gallery.problems() == ["event 2 of the log was changed or removed"]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "says"),
+    [
+        ("UPDATE example SET embedding = zeroblob(32) WHERE id = 1", "examples of event 2"),
+        ("DELETE FROM example WHERE id = 1", "examples of event 2"),
+        ("UPDATE class SET sum = zeroblob(64)", "sum of class 'stop'"),
+        ("UPDATE example SET removed_by = 1 WHERE id = 1", "sum of class 'stop'"),
+    ],
+)
+def test_changed_examples_and_sums_are_found(gallery_path: Path, tamper: str, says: str) -> None:
+    with open_gallery(gallery_path) as gallery:
+        gallery.enroll("stop", [example(1), example(2)])
+    with sqlite3.connect(gallery_path) as db:
+        db.execute(tamper)
+    db.close()
+    with open_gallery(gallery_path) as gallery:
+        assert any(says in problem for problem in gallery.problems())
+
+
+def test_a_gallery_of_another_bundle_is_refused_and_left_alone(gallery_path: Path) -> None:
+    open_gallery(gallery_path).close()
+    before = gallery_path.read_bytes()
+    with pytest.raises(GalleryMismatchError, match="another bundle"):
+        Gallery(gallery_path, OTHER, DIMENSION)
+    assert gallery_path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a gallery", b"SQLite format 3\0 but broken" + bytes(200), b"\x89PNG\r\n\x1a\n"]
+)
+def test_a_file_that_is_no_gallery_is_refused_and_left_alone(gallery_path: Path, content: bytes) -> None:
+    gallery_path.write_bytes(content)
+    with pytest.raises(GalleryFormatError):
+        open_gallery(gallery_path)
+    assert gallery_path.read_bytes() == content
+    assert [f.name for f in gallery_path.parent.iterdir()] == [gallery_path.name]
+
+
+def test_another_programs_database_is_refused_and_left_alone(gallery_path: Path) -> None:
+    with sqlite3.connect(gallery_path) as db:
+        db.execute("CREATE TABLE contacts (name TEXT)")
+    db.close()
+    before = gallery_path.read_bytes()
+    with pytest.raises(GalleryFormatError, match="another program"):
+        open_gallery(gallery_path)
+    assert gallery_path.read_bytes() == before
+
+
+def test_a_gallery_of_a_later_format_is_refused(gallery_path: Path) -> None:
+    open_gallery(gallery_path).close()
+    with sqlite3.connect(gallery_path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(GalleryFormatError, match="format 99"):
+        open_gallery(gallery_path)
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="There is no folder"):
+        open_gallery(tmp_path / "nowhere" / "site.gallery")
+
+
+def test_another_connections_changes_are_noticed(gallery_path: Path) -> None:
+    with open_gallery(gallery_path) as one, open_gallery(gallery_path) as two:
+        before = one.version()
+        assert one.version() == before
+        two.enroll("stop", [example(1)])
+        assert one.version() != before
+        assert one.state().labels == ("stop",)
+
+
+def test_threads_can_enroll_at_once(gallery_path: Path) -> None:
+    with open_gallery(gallery_path) as gallery:
+        threads = [
+            threading.Thread(target=lambda n=n: gallery.enroll(f"class {n % 4}", [example(n)])) for n in range(24)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(c.examples for c in gallery.classes()) == 24
+        assert not gallery.problems()

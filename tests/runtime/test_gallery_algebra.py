@@ -1,0 +1,70 @@
+"""Whatever is enrolled, forgotten and undone: the state is that of the examples that stand, to the bit."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from edgefew_runtime import Example, Gallery, head
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+DIMENSION = 5
+LABELS = st.sampled_from(["stop", "go", "turn"])
+
+
+def make(number: int) -> Example:
+    row = np.random.default_rng(number).standard_normal((1, DIMENSION)).astype(np.float32)
+    return Example(head.to_grid(row)[0], f"{number}", hashlib.sha256(bytes([number])).hexdigest())
+
+
+class GalleryMachine(RuleBasedStateMachine):
+    """A gallery beside a model of it: for each class, the set of examples; a stack of earlier models for undo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gallery = Gallery(None, "a" * 64, DIMENSION)
+        self.model: dict[str, frozenset[int]] = {}
+        self.history: list[dict[str, frozenset[int]]] = []
+
+    @rule(label=LABELS, numbers=st.lists(st.integers(0, 9), min_size=1, max_size=4))
+    def enroll(self, label: str, numbers: list[int]) -> None:
+        accepted = self.gallery.enroll(label, [make(n) for n in numbers])
+        held = self.model.get(label, frozenset())
+        assert sum(accepted) == len(set(numbers) - held)
+        if any(accepted):
+            self.history.append(dict(self.model))
+            self.model[label] = held | set(numbers)
+
+    @precondition(lambda self: any(self.model.values()))
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        label = data.draw(st.sampled_from(sorted(name for name, held in self.model.items() if held)))
+        assert self.gallery.forget(label) == len(self.model[label])
+        self.history.append(dict(self.model))
+        self.model[label] = frozenset()
+
+    @precondition(lambda self: self.history)
+    @rule()
+    def undo(self) -> None:
+        self.gallery.undo()
+        self.model = self.history.pop()
+
+    @invariant()
+    def state_is_that_of_the_model(self) -> None:
+        state = self.gallery.state()
+        expected = {label: held for label, held in self.model.items() if held}
+        assert set(state.labels) == set(expected)
+        for label, total, count in zip(state.labels, state.sums, state.counts, strict=True):
+            embeddings = [make(n).embedding.astype(np.float64) for n in sorted(expected[label], reverse=True)]
+            assert total.tobytes() == (np.sum(embeddings, axis=0) + 0.0).tobytes()
+            assert count == len(embeddings)
+
+    def teardown(self) -> None:
+        assert not self.gallery.problems()
+        self.gallery.close()
+
+
+TestGalleryAlgebra = GalleryMachine.TestCase
+TestGalleryAlgebra.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
