@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -18,6 +18,9 @@ check: .venv/.ready  ## linters, types, and the arrows between the packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/.ready  ## write docs/commands.md from the commands' own help
+	$(BIN)/python docs/commands_page.py
 
 format: .venv/.ready  ## put the code in shape
 	$(BIN)/ruff format .

@@ -133,7 +133,7 @@ def _make_files(
         version,
         frames.bundle.shape[1],
         "cosine",
-        fit_scale(frames.bundle, sampler, checkpoint.scale),
+        fit_scale(frames.bundle, sampler),
         spec,
         tuple(points),
         _lineage(checkpoint),

@@ -21,6 +21,7 @@ WAYS = (2, 5, 10, 20, 50)
 SHOTS = (1, 3, 5)
 FALSE_ACCEPT_RATES = (0.01, 0.05, 0.1)
 EPISODES = 300
+SCALES = (0.5, 500.0)
 _QUERY = 1
 _MIN_STRANGERS = 10
 """At a rate of 1 in 20, say, ten times as many strangers must have been asked before a threshold is stated."""
@@ -69,11 +70,11 @@ def _open_set_scores(embeddings: head.Embeddings, held_out: HeldOut, way: int, s
     return _Scores(np.concatenate(enrolled), np.concatenate(right), np.concatenate(strangers))
 
 
-def fit_scale(embeddings: head.Embeddings, sampler: EpisodeSampler, start: float) -> float:
+def fit_scale(embeddings: head.Embeddings, sampler: EpisodeSampler) -> float:
     """The factor on cosines that makes probabilities most likely on unseen classes (temperature scaling).
 
     Guo et al., On Calibration of Modern Neural Networks, 2017, section 4.2, with scale = 1 / temperature; found by
-    golden section on the logarithm of the scale, between start / 8 and start · 8.
+    golden section on its logarithm within `SCALES`.
     """
     gathered, rows = [], np.repeat(np.arange(sampler.way), sampler.query)
     for number in range(EPISODES):
@@ -85,7 +86,7 @@ def fit_scale(embeddings: head.Embeddings, sampler: EpisodeSampler, start: float
         likely = head.probabilities(scores, float(np.exp(log_scale)))[np.arange(len(truth)), truth]
         return float(-np.log(np.maximum(likely, 1e-30)).mean())
 
-    return float(np.exp(_golden_section(loss, np.log(start / 8), np.log(start * 8))))
+    return float(np.exp(_golden_section(loss, np.log(SCALES[0]), np.log(SCALES[1]))))
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float, steps: int = 30) -> float:

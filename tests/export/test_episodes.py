@@ -1,0 +1,73 @@
+"""Episodes: what they hold, that they repeat, and that support and query never share a source."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from edgefew_export.episodes import EpisodeSampler
+from edgefew_runtime import DataError
+from hypothesis import given
+from hypothesis import strategies as st
+
+LABELS = np.repeat(np.arange(12), 8)
+SOURCES = np.tile(np.repeat(np.arange(4), 2), 12)
+
+
+def sampler(**changes: object) -> EpisodeSampler:
+    arguments = {"labels": LABELS, "sources": SOURCES, "way": 5, "shot": 2, "query": 2, "seed": 0} | changes
+    return EpisodeSampler(arguments.pop("labels"), **arguments)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_support_and_query_share_neither_image_nor_source(seed: int, number: int) -> None:
+    episode = sampler(seed=seed).episode(number)
+    assert len(set(episode.classes)) == 5
+    for rows in (episode.support, episode.query):
+        assert (LABELS[rows] == episode.classes[:, None]).all()
+        assert all(len(set(row)) == 2 for row in rows.tolist())
+    assert not set(SOURCES[episode.support].ravel()) & set(SOURCES[episode.query].ravel())
+
+
+def test_without_sources_no_image_is_in_both() -> None:
+    draws = sampler(sources=None)
+    for number in range(50):
+        episode = draws.episode(number)
+        assert not set(episode.support.ravel()) & set(episode.query.ravel())
+
+
+def test_an_episode_is_decided_by_seed_and_number() -> None:
+    one, again, other = sampler(), sampler(), sampler(seed=1)
+    assert all(np.array_equal(one.episode(n).query, again.episode(n).query) for n in (7, 3, 7))
+    assert not all(np.array_equal(one.episode(n).query, other.episode(n).query) for n in range(5))
+
+
+def test_every_class_and_image_takes_part() -> None:
+    draws = sampler()
+    episodes = [draws.episode(n) for n in range(300)]
+    used = np.concatenate([np.concatenate([e.support.ravel(), e.query.ravel()]) for e in episodes])
+    counts = np.bincount(used, minlength=len(LABELS))
+    assert counts.min() > 0.5 * counts.mean()
+
+
+def test_within_a_group_all_classes_are_of_one_group() -> None:
+    groups = np.repeat([0, 1], 6)
+    draws = sampler(groups=groups)
+    seen = {tuple(set(groups[draws.episode(n).classes])) for n in range(30)}
+    assert seen == {(0,), (1,)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"way": 13}, "12 classes have that many"),
+        ({"shot": 7}, "0 classes have that many"),
+        ({"sources": np.zeros(96, np.int64)}, "same source"),
+        ({"way": 1}, "way 1"),
+        ({"query": 0}, "query 0"),
+        ({"groups": np.arange(12) // 4}, "no group"),
+        ({"labels": np.empty(0, np.int64), "sources": None}, "0 classes have that many"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_at_once(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        sampler(**changes)

@@ -1,0 +1,82 @@
+"""Labelled folders: classes, groups, sources, and files that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgefew_export.labelled_folder import read_frames, read_labelled_folder
+from edgefew_runtime import DataError, FrameError
+from PIL import Image
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    for alphabet, characters in (("Greek", 2), ("Latin", 1)):
+        for character in range(characters):
+            folder = tmp_path / "data" / alphabet / f"character{character:02}"
+            folder.mkdir(parents=True)
+            for drawer, suffix in ((1, ".png"), (2, ".JPG"), (3, ".webp"), (4, ".bmp")):
+                Image.new("L", (5, 4), 10 * drawer).save(folder / f"0{character}_{drawer}{suffix}")
+    (tmp_path / "data" / "LICENCE.txt").write_text("free")
+    return tmp_path / "data"
+
+
+def test_classes_groups_and_sources(nested: Path) -> None:
+    folder = read_labelled_folder(nested, r"_(\d+)")
+    assert folder.classes == ("Greek/character00", "Greek/character01", "Latin/character00")
+    assert folder.groups.tolist() == [0, 0, 1]
+    assert len(folder) == 12
+    assert folder.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert folder.sources is not None
+    assert folder.sources.tolist() == [0, 1, 2, 3] * 3
+    assert all(pixels.shape == (4, 5, 3) for _, pixels in read_frames(folder))
+
+
+def test_classes_can_be_left_out_and_selected(nested: Path) -> None:
+    assert read_labelled_folder(nested, exclude=["Greek/*"]).classes == ("Latin/character00",)
+    part, kept = read_labelled_folder(nested).select_classes(np.array([2, 0]))
+    assert part.classes == ("Greek/character00", "Latin/character00")
+    assert part.labels.tolist() == [0] * 4 + [1] * 4
+    assert kept.tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+
+
+def test_the_content_hash_follows_names_and_bytes(nested: Path) -> None:
+    before = read_labelled_folder(nested).content_sha256()
+    assert read_labelled_folder(nested).content_sha256() == before
+    changed = nested / "Latin/character00/00_1.png"
+    Image.new("L", (5, 4), 99).save(changed)
+    assert read_labelled_folder(nested).content_sha256() != before
+
+
+@pytest.mark.parametrize("pattern", [r"^smear\d+", r"_(\d\d)\."])
+def test_a_pattern_that_misses_a_file_is_refused_with_the_name(nested: Path, pattern: str) -> None:
+    with pytest.raises(DataError, match=r"matches nothing in '00_1.png'"):
+        read_labelled_folder(nested, pattern)
+
+
+def test_a_pattern_that_is_none_is_refused(nested: Path) -> None:
+    with pytest.raises(DataError, match="not a regular expression"):
+        read_labelled_folder(nested, "(")
+
+
+def test_folders_without_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        read_labelled_folder(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds no images"):
+        read_labelled_folder(tmp_path)
+    Image.new("L", (4, 4)).save(tmp_path / "loose.png")
+    with pytest.raises(DataError, match=r"loose\.png lies in no class folder"):
+        read_labelled_folder(tmp_path)
+
+
+def test_unreadable_files_stop_with_their_path_or_are_counted(nested: Path) -> None:
+    bad = nested / "Latin/character00/00_9.png"
+    bad.write_text("no image")
+    folder = read_labelled_folder(nested)
+    with pytest.raises(FrameError, match=r"00_9\.png .* --skip-bad"):
+        list(read_frames(folder))
+    errors: list[FrameError] = []
+    assert len(list(read_frames(folder, errors.append))) == 12
+    assert len(errors) == 1

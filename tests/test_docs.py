@@ -1,0 +1,87 @@
+"""Commands, pages and README in step."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from edgefew_runtime.commands import edgefew
+
+from tests.conftest import ROOT, Cli
+
+DOCS = ROOT / "docs"
+
+
+def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from walk(child, (*path, name))
+    if path:
+        yield path, command
+
+
+COMMANDS = dict(walk(edgefew))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_and_option_has_help(path: tuple[str, ...], cli: Cli) -> None:
+    result = cli(*path, "--help")
+    assert result.exit_code == 0
+    command = COMMANDS[path]
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{' '.join(path)} {parameter.opts}"
+
+
+def test_the_page_of_commands_is_that_of_the_commands() -> None:
+    assert (DOCS / "commands.md").read_text() == runpy.run_path(str(DOCS / "commands_page.py"))["page"](), (
+        "run `make docs`"
+    )
+
+
+@pytest.mark.parametrize("path", [p for p, c in COMMANDS.items() if not isinstance(c, click.Group)], ids=" ".join)
+def test_every_command_reports_as_json(path: tuple[str, ...]) -> None:
+    assert any("--json" in p.opts for p in COMMANDS[path].params)
+
+
+def test_no_page_tells_of_a_command_that_is_not_there() -> None:
+    names = {path[0] for path in COMMANDS}
+    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+        for match in re.finditer(r"^\$? ?edgefew ([a-z]+)", page.read_text(), re.M):
+            assert match[1] in names, f"{match[0]} in {page.name}"
+
+
+def links(page: Path) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            yield target
+
+
+@pytest.mark.parametrize("page", [p.relative_to(ROOT) for p in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]], ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(ROOT / page):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{target} in {page}"
+
+
+def test_every_make_target_that_is_told_of_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in (*ROOT.glob("*.md"), *DOCS.glob("*.md")):
+        assert set(re.findall(r"`make ([a-z]+)`", page.read_text())) <= targets, page.name
+
+
+def test_the_readmes_example_runs(bundle: Path, tmp_path: Path, unseen_folder: Path) -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert code
+    images = sorted(unseen_folder.rglob("*.png"))
+    text = code[1].replace("signs.edgefew", str(bundle)).replace("site.gallery", str(tmp_path / "site.gallery"))
+    for name, image in zip(("a.jpg", "b.jpg", "frame.jpg"), images, strict=False):
+        text = text.replace(name, str(image))
+    exec(compile(text, "README.md", "exec"), {})  # noqa: S102  (our own README)

@@ -1,0 +1,198 @@
+"""Training: what it writes, that it repeats, resumes and learns, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from edgefew_export.checkpoint import read_checkpoint
+from edgefew_export.labelled_folder import read_labelled_folder
+from edgefew_runtime import DataError, FrameError, TrainingError
+from PIL import Image
+from safetensors import safe_open
+
+from edgefew.training.augment import Augmentation
+from edgefew.training.config import TrainingConfig
+from edgefew.training.loop import Step, train
+from edgefew.training.prototypical import prototypical_loss
+from tests.conftest import SOURCE_PATTERN, Cli
+
+
+def config(**changes: object) -> TrainingConfig:
+    settings = {"way": 5, "image_size": 16, "channels": 1, "episodes": 12, "device": "cpu"} | changes
+    return TrainingConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_carries_what_it_needs(checkpoint: Path, training_folder: Path) -> None:
+    loaded = read_checkpoint(checkpoint)
+    assert (loaded.backbone, loaded.input.size, loaded.input.channels) == ("conv4", (16, 16), 1)
+    assert loaded.training["config"]["episodes"] == 60
+    assert loaded.training["classes"] == 20
+    assert len(set(loaded.held_out.labels.tolist())) == 4
+    assert loaded.held_out.sources is not None
+    network = loaded.network()
+    assert not network.training
+    assert str(training_folder) not in json.dumps(dict(loaded.training))
+
+
+def test_a_checkpoint_holds_tensors_and_text_alone(checkpoint: Path) -> None:
+    with safe_open(checkpoint, "pt") as file:
+        assert set(file.metadata()) == {"edgefew"}
+        assert all(name.startswith(("backbone.", "held_out.")) for name in file.keys())  # noqa: SIM118
+
+
+def test_it_learns(checkpoint: Path, unseen_folder: Path, cli: Cli) -> None:
+    def accuracy(model: object) -> float:
+        options = ["--way", "5", "--episodes", "200", "--source-pattern", SOURCE_PATTERN, "--json"]
+        return float(json.loads(cli("evaluate", model, unseen_folder, *options).stdout)["accuracy"])
+
+    assert accuracy(checkpoint) > 0.6
+    with (checkpoint.parent / "figures.ckpt.log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert int(rows[-1]["episode"]) == 60
+    assert float(rows[-1]["validation_accuracy"]) > 0.5
+
+
+def test_interrupted_and_resumed_is_the_same_as_not_interrupted(training_folder: Path, tmp_path: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    train(folder, tmp_path / "whole.ckpt", config())
+
+    def stop(step: Step) -> None:
+        if step.episode == 5:
+            raise KeyboardInterrupt
+
+    parts = tmp_path / "parts.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, parts, config(), on_step=stop)
+    assert not parts.exists()
+    train(folder, parts, config(), resume=True)
+    whole, resumed = read_checkpoint(tmp_path / "whole.ckpt"), read_checkpoint(parts)
+    assert resumed.training == whole.training
+    assert all(torch.equal(tensor, resumed.weights[name]) for name, tensor in whole.weights.items())
+    assert resumed.scale == whole.scale
+    assert not (tmp_path / "parts.ckpt.resume").exists()
+
+
+def test_resume_refuses_another_run(training_folder: Path, unseen_folder: Path, tmp_path: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    out = tmp_path / "a.ckpt"
+
+    def stop(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        train(folder, out, config(), resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, out, config(), on_step=stop)
+    with pytest.raises(TrainingError, match="seed was 0, now 1"):
+        train(folder, out, config(seed=1), resume=True)
+    with pytest.raises(TrainingError, match="data_sha256"):
+        train(read_labelled_folder(unseen_folder, SOURCE_PATTERN), out, config(), resume=True)
+
+
+def test_time_is_a_budget_too(training_folder: Path, tmp_path: Path) -> None:
+    seconds = iter(range(0, 10_000, 3))
+    trained = train(
+        read_labelled_folder(training_folder, SOURCE_PATTERN),
+        tmp_path / "a.ckpt",
+        config(episodes=None, minutes=1),
+        clock=lambda: float(next(seconds)),
+    )
+    assert 3 < trained.episodes < 12
+
+
+def test_unreadable_images_stop_or_are_counted(training_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    data = Path(shutil.copytree(training_folder, tmp_path / "data"))
+    (data / "figure03" / "hand0-bad.png").write_text("no image")
+    with pytest.raises(FrameError, match=r"hand0-bad\.png"):
+        train(read_labelled_folder(data), tmp_path / "a.ckpt", config())
+    options = ["--episodes", 3, "--way", 3, "--image-size", 16, "--json", "--skip-bad"]
+    result = cli("train", data, "--out", tmp_path / "b.ckpt", *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["skipped"] == 1
+
+
+def test_colour_is_kept_when_asked(tmp_path: Path) -> None:
+    for kind in range(8):
+        folder = tmp_path / "colours" / f"c{kind}"
+        folder.mkdir(parents=True)
+        for take in range(4):
+            Image.new("RGB", (20, 20), (32 * kind, 255 - 30 * kind, 40 + take)).save(folder / f"{take}.png")
+    train(read_labelled_folder(tmp_path / "colours"), tmp_path / "c.ckpt", config(channels=3, way=3, episodes=3))
+    assert read_checkpoint(tmp_path / "c.ckpt").held_out.frames.shape[-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"episodes": None}, "Neither --episodes nor --minutes"),
+        ({"channels": 2}, "--channels 2"),
+        ({"image_size": 8}, "--image-size 8"),
+        ({"episodes": -1}, "above zero"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(TrainingError, match=says):
+        config(**changes)
+
+
+def test_data_that_is_too_small_is_refused(training_folder: Path, tmp_path: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    with pytest.raises(DataError, match="30-way 1-shot episodes need 30 classes"):
+        train(folder, tmp_path / "a.ckpt", config(way=30))
+    with pytest.raises(DataError, match="7 support"):
+        train(folder, tmp_path / "a.ckpt", config(shot=7))
+    few, _ = folder.select_classes(folder.labels[:1])
+    with pytest.raises(DataError, match="has 1 classes"):
+        train(few, tmp_path / "a.ckpt", config())
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_trained_over(checkpoint: Path, training_folder: Path, cli: Cli) -> None:
+    before = checkpoint.read_bytes()
+    result = cli("train", training_folder, "--out", checkpoint, "--episodes", 1)
+    assert result.exit_code == 1
+    assert "exists already. Use --replace" in result.stderr
+    assert checkpoint.read_bytes() == before
+
+
+def test_the_loss_is_that_of_the_paper_with_the_cosine() -> None:
+    support = torch.nn.functional.normalize(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]), dim=2)
+    query = torch.tensor([[[0.6, 0.8]], [[0.0, 1.0]]])
+    loss, right = prototypical_loss(support, query, torch.tensor(2.0))
+    expected = -torch.log_softmax(torch.tensor([[1.2, 1.6], [0.0, 2.0]]), dim=1).diagonal().mean()
+    assert loss.item() == pytest.approx(expected.item())
+    assert right.item() == 0.5
+
+
+def test_augmentation_changes_each_image_and_repeats_with_its_generator() -> None:
+    images = torch.rand(6, 1, 20, 20) * 255
+    augment = Augmentation()
+    one = augment(images, torch.Generator().manual_seed(3))
+    again = augment(images, torch.Generator().manual_seed(3))
+    assert torch.equal(one, again)
+    assert all(not torch.equal(a, b) for a, b in zip(one, images, strict=True))
+    assert one.min() >= 0
+    assert one.max() <= 255.001
+    still = Augmentation(0, 0, 0, 0, 0)(images, torch.Generator().manual_seed(3))
+    assert torch.allclose(still, images, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_it_trains_on_a_gpu(training_folder: Path, tmp_path: Path) -> None:
+    trained = train(
+        read_labelled_folder(training_folder, SOURCE_PATTERN), tmp_path / "g.ckpt", config(device="auto", episodes=30)
+    )
+    assert trained.device == "cuda"
+    assert read_checkpoint(tmp_path / "g.ckpt").network() is not None
+
+
+def test_a_gpu_that_is_not_there_is_said(training_folder: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA GPU here")
+    with pytest.raises(TrainingError, match="finds no CUDA GPU"):
+        train(read_labelled_folder(training_folder), tmp_path / "g.ckpt", config(device="cuda"))
