@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +87,15 @@ def test_the_readmes_example_runs(bundle: Path, tmp_path: Path, unseen_folder: P
     for name, image in zip(("a.jpg", "b.jpg", "frame.jpg"), images, strict=False):
         text = text.replace(name, str(image))
     exec(compile(text, "README.md", "exec"), {})  # noqa: S102  (our own README)
+
+
+def test_the_readmes_figures_are_those_of_the_committed_run() -> None:
+    summary = json.loads((DOCS / "demo" / "summary.json").read_text())
+    sys.path.insert(0, str(ROOT / "examples"))
+    try:
+        demo = runpy.run_path(str(ROOT / "examples" / "demo.py"))
+    finally:
+        sys.path.pop(0)
+    assert demo["table"](summary) in (ROOT / "README.md").read_text()
+    assert summary["accuracy_5way_1shot"]["accuracy"] >= 0.70
+    assert summary["accuracy_20way_1shot"]["accuracy"] >= 0.55

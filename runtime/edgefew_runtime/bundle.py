@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +77,8 @@ class Bundle:
 
     def golden(self) -> tuple[list[Pixels], npt.NDArray[np.float32]]:
         """Raw frames, each uint8 [H, W, 3], and the embeddings that PyTorch gave for them, float32 [n, d]."""
+        import zipfile  # which numpy needs here anyway, and nothing else at start-up
+
         try:
             with np.load(io.BytesIO(self._files[GOLDEN_FILE]), allow_pickle=False) as golden:
                 embeddings = golden["embeddings"]
@@ -97,14 +98,9 @@ class Bundle:
         Raises:
             BundleError: the file exists already.
         """
-        file = Path(file)
-        if file.exists():
-            raise BundleError(f"{file} exists already. Give another name, or delete it first.")
-        part = file.with_name(file.name + ".part")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            for name in sorted(self._files):
-                archive.writestr(zipfile.ZipInfo(name), self._files[name])
-        part.replace(file)
+        from .packed import write_packed
+
+        write_packed(Path(file), self._files)
 
 
 def sums_text(files: Mapping[str, bytes]) -> bytes:
@@ -118,14 +114,9 @@ def _read_files(path: Path) -> dict[str, bytes]:
         return dict(_from_directory(path))
     if not path.exists():
         raise BundleFormatError(f"There is no bundle {path}. Check the path.")
-    if not zipfile.is_zipfile(path):
-        raise BundleFormatError(
-            f"{path} is not a bundle: a directory or a packed file that `edgefew export` made was expected."
-        )
-    try:
-        return dict(_from_packed(path))
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise BundleCorruptError(f"{path} is damaged: {error}. Copy it again from where it was made.") from None
+    from .packed import read_packed  # zipfile costs start-up time that a directory need not pay
+
+    return read_packed(path)
 
 
 def _from_directory(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -144,25 +135,6 @@ def _from_directory(path: Path) -> Iterator[tuple[str, bytes]]:
             yield name, file.read_bytes()
         except OSError as error:
             raise BundleError(f"{file} cannot be read: {error.strerror or error}.") from None
-
-
-def _from_packed(path: Path) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        names = [entry.filename for entry in entries]
-        if len(entries) > MAX_FILES or len(set(names)) < len(names):
-            raise BundleFormatError(f"{path} has over {MAX_FILES} files, or a name twice: it is not a bundle.")
-        for entry in entries:
-            pure = PurePosixPath(entry.filename)
-            if pure.is_absolute() or ".." in pure.parts or "\\" in entry.filename:
-                raise BundleFormatError(f"{path} names a file outside itself: {entry.filename!r}. Do not use it.")
-            # Stored only: what is not compressed cannot unpack to more than it is.
-            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-                raise BundleFormatError(f"{path} is compressed; a packed bundle is not. Pack it with `edgefew pack`.")
-        if path.stat().st_size > MAX_BYTES:
-            raise BundleFormatError(f"{path} is over {MAX_BYTES >> 30} GiB: it is not a bundle.")
-        for entry in entries:
-            yield entry.filename, archive.read(entry)
 
 
 def _check_hashes(path: Path, files: Mapping[str, bytes]) -> None:

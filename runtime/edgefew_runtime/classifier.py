@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from . import head
 from .bundle import Bundle
@@ -79,6 +80,7 @@ class _Task:
     version: tuple[int, int]
     labels: tuple[str, ...]
     prototypes: head.Embeddings
+    absent: npt.NDArray[np.int64] | None  # classes whose examples cancel out: they have no direction
     threshold: float | None
 
 
@@ -101,6 +103,7 @@ class Classifier:
         self.bundle = bundle
         self.gallery = gallery
         self._session = session
+        self._scale = np.float32(bundle.manifest.scale)
         self._false_accept_rate = false_accept_rate
         rates = sorted({p.false_accept_rate for p in bundle.manifest.operating_points})
         if false_accept_rate is not None and false_accept_rate not in rates:
@@ -242,22 +245,30 @@ class Classifier:
             shot = int(np.median(state.counts)) if len(state.counts) else 1
             point = self.bundle.manifest.operating_point(len(state.labels), shot, self._false_accept_rate)
             threshold = None if point is None else point.threshold
-        return _Task(version, state.labels, head.unit(state.sums), threshold)
+        prototypes = head.unit(state.sums)
+        present = prototypes.any(axis=1)
+        absent = None if present.all() else np.flatnonzero(~present)
+        return _Task(version, state.labels, prototypes, absent, threshold)
 
     def _answer(self, embedding: head.Embeddings) -> Answer:
         task = self._current_task()
-        if not task.labels:
+        # NaN fails both comparisons. It must not reach argmax, where it would win.
+        if not task.labels or not head.SHORTEST**2 < float(embedding @ embedding) < head.LONGEST**2:
             return Answer(None, 0.0, None, False, None, task.threshold)
-        if not head.valid_rows(embedding[None])[0]:
-            # A NaN would win every comparison it is in: no class, not known.
+        scores = task.prototypes @ embedding
+        if task.absent is not None:
+            scores[task.absent] = head.ABSENT
+        best = int(scores.argmax())
+        score = float(scores[best])
+        if score <= head.ABSENT:
             return Answer(None, 0.0, None, False, None, task.threshold)
-        scores = head.cosine_scores(embedding[None], task.prototypes)
-        best = int(scores[0].argmax())
-        probability = float(head.probabilities(scores, self.bundle.manifest.scale)[0, best])
-        score = float(scores[0, best])
+        weights = np.exp(self._scale * (scores - score))
+        if task.absent is not None:
+            weights[task.absent] = 0
+        probability = 1 / float(weights.sum())
         runner_up = None
         if len(task.labels) > 1:
-            scores[0, best] = -np.inf
-            runner_up = task.labels[int(scores[0].argmax())]
+            scores[best] = -np.inf
+            runner_up = task.labels[int(scores.argmax())]
         known = task.threshold is None or score >= task.threshold
         return Answer(task.labels[best], probability, score, known, runner_up, task.threshold)

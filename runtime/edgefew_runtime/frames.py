@@ -91,7 +91,9 @@ def _from_array(array: npt.NDArray[Any]) -> Pixels:
         )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise FrameError(f"A frame of {array.shape[1]} × {array.shape[0]} is over {MAX_PIXELS:,} pixels.")
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    if array.shape[2] == 3:
+        return np.ascontiguousarray(array)
+    return np.repeat(array, 3, axis=2)
 
 
 def _read(path: Path) -> bytes:

@@ -28,7 +28,8 @@ the embedding (at most 2⁻¹⁷ a component) is below what two machines differ 
 ABSENT = np.float32(-2.0)
 """The score of a class without examples: below every cosine, so it never wins."""
 
-_NORM_MIN, _NORM_MAX = 1e-12, 1e18
+SHORTEST, LONGEST = 1e-12, 1e18
+"""A vector whose length is not between these has no direction."""
 
 
 def valid_rows(embeddings: Embeddings) -> npt.NDArray[np.bool_]:
@@ -39,7 +40,7 @@ def valid_rows(embeddings: Embeddings) -> npt.NDArray[np.bool_]:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.sqrt(np.sum(np.square(embeddings), axis=1))
-        return np.asarray((norms > _NORM_MIN) & (norms < _NORM_MAX))
+        return np.asarray((norms > SHORTEST) & (norms < LONGEST))
 
 
 def to_grid(embeddings: Embeddings) -> Embeddings:
@@ -56,7 +57,7 @@ def unit(vectors: npt.NDArray[np.floating]) -> Embeddings:
     rows = np.asarray(vectors, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.sqrt(np.sum(np.square(rows), axis=1, keepdims=True))
-        good = (norms > _NORM_MIN) & (norms < _NORM_MAX)
+        good = (norms > SHORTEST) & (norms < LONGEST)
         return np.where(good, rows / np.where(good, norms, 1), np.float32(0)).astype(np.float32, copy=False)
 
 

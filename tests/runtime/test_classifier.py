@@ -157,3 +157,15 @@ def test_embeddings_are_unit_vectors(classifier: Classifier) -> None:
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     assert head.valid_rows(embeddings).all()
     assert classifier.embed([]).shape == (0, classifier.bundle.manifest.dimension)
+
+
+def test_a_class_whose_examples_cancel_out_never_wins(bundle: Path) -> None:
+    from edgefew_runtime import Example
+
+    with Classifier.open(bundle, false_accept_rate=None) as classifier:
+        row = head.to_grid(classifier.embed([frame(50, 0)]))[0]
+        classifier.gallery.enroll("nothing", [Example(row, "one", "1" * 64), Example(-row, "other", "2" * 64)])
+        assert classifier.classify(frame(50, 0)).label is None
+        classifier.enroll("figure 51", frame(51, 0))
+        answer = classifier.classify(frame(50, 0))
+        assert (answer.label, answer.probability) == ("figure 51", 1.0)
