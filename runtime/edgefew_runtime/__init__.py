@@ -17,6 +17,7 @@ from .errors import (
     BundleError,
     BundleFormatError,
     CheckpointError,
+    ClassConflictError,
     DataError,
     EdgeFewError,
     ExportError,
@@ -24,6 +25,7 @@ from .errors import (
     GalleryBusyError,
     GalleryError,
     GalleryFormatError,
+    GalleryLockedError,
     GalleryMismatchError,
     LabelError,
     NothingToUndoError,
@@ -33,7 +35,7 @@ from .errors import (
     TrainingError,
     UnknownClassError,
 )
-from .gallery import EnrolledClass, Event, Example, Gallery, GalleryState
+from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState
 from .manifest import InputSpec, Manifest, OperatingPoint
 from .selftest import Verdict, verify
 
@@ -44,10 +46,12 @@ __all__ = [
     "BundleError",
     "BundleFormatError",
     "CheckpointError",
+    "ClassConflictError",
     "Classifier",
     "DataError",
     "EdgeFewError",
     "EnrolledClass",
+    "EnrolledExample",
     "Enrollment",
     "Event",
     "Example",
@@ -57,6 +61,7 @@ __all__ = [
     "GalleryBusyError",
     "GalleryError",
     "GalleryFormatError",
+    "GalleryLockedError",
     "GalleryMismatchError",
     "GalleryState",
     "InputSpec",

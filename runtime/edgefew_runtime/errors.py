@@ -15,7 +15,9 @@
     │   ├── GalleryFormatError    the file is not a gallery, or is damaged
     │   ├── GalleryMismatchError  the gallery was made with another bundle
     │   ├── GalleryBusyError      another process held the gallery's lock for too long
-    │   ├── UnknownClassError     the gallery has no such class
+    │   ├── UnknownClassError     the gallery has no such class or example
+    │   ├── ClassConflictError    a name or an example is taken by another class; nothing was overwritten
+    │   ├── GalleryLockedError    the gallery is locked and the pass-phrase is missing or wrong
     │   └── NothingToUndoError    every operation is undone already, or the last one cannot be
     ├── DataError             a labelled folder that cannot be used as asked
     ├── CheckpointError       a checkpoint that cannot be read
@@ -81,7 +83,15 @@ class GalleryBusyError(GalleryError):
 
 
 class UnknownClassError(GalleryError):
-    """The gallery has no such class."""
+    """The gallery has no such class or example."""
+
+
+class ClassConflictError(GalleryError):
+    """A name or an example is taken by another class; nothing was overwritten."""
+
+
+class GalleryLockedError(GalleryError):
+    """The gallery is locked and the pass-phrase is missing or wrong."""
 
 
 class NothingToUndoError(GalleryError):

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgefew_runtime import (
+    ClassConflictError,
     Example,
     Gallery,
     GalleryError,
     GalleryFormatError,
+    GalleryLockedError,
     GalleryMismatchError,
     LabelError,
     NothingToUndoError,
@@ -133,7 +135,7 @@ def test_the_log_tells_who_did_what_and_when() -> None:
         ("create", "", None), ("enroll", "Ada", None), ("forget", "Ben", None), ("undo", "Cleo", 3),
     ]  # fmt: skip
     assert log[1].at == "2026-01-02T03:04:00+00:00"
-    assert log[1].payload["examples"][0]["source"] == "1.png"
+    assert log[1].payload["added"][0]["examples"][0]["source"] == "1.png"
 
 
 def test_the_log_cannot_be_changed_unnoticed(gallery_path: Path) -> None:
@@ -232,3 +234,162 @@ def test_threads_can_enroll_at_once(gallery_path: Path) -> None:
             thread.join()
         assert sum(c.examples for c in gallery.classes()) == 24
         assert not gallery.problems()
+
+
+# ---- one example, names, merging, going back, locking -----------------------------------------------
+
+
+def test_one_example_can_be_taken_out_and_put_back() -> None:
+    gallery = open_gallery(None)
+    gallery.enroll("stop", [example(1), example(2)])
+    before = snapshot(gallery)
+    first, second = gallery.examples("stop")
+    assert (first.source, second.source, first.label) == ("1.png", "2.png", "stop")
+    assert gallery.remove(first.id).source == "1.png"
+    assert gallery.state().sums[0].tolist() == example(2).embedding.astype(float).tolist()
+    assert [e.id for e in gallery.examples("stop")] == [second.id]
+    with pytest.raises(UnknownClassError, match=f"No example {first.id}"):
+        gallery.remove(first.id)
+    gallery.undo()
+    assert snapshot(gallery) == before
+    assert not gallery.problems()
+
+
+def test_a_class_can_be_renamed_and_back() -> None:
+    gallery = open_gallery(None)
+    gallery.enroll("stop", [example(1)])
+    gallery.enroll("go", [example(2)])
+    gallery.rename("stop", " halt ")
+    assert [c.label for c in gallery.classes()] == ["halt", "go"]
+    with pytest.raises(ClassConflictError, match="'go' is enrolled already"):
+        gallery.rename("halt", "go")
+    with pytest.raises(UnknownClassError):
+        gallery.rename("stop", "x")
+    gallery.undo()
+    assert [c.label for c in gallery.classes()] == ["stop", "go"]
+    assert not gallery.problems()
+
+
+def test_a_name_that_was_forgotten_can_be_given_to_another_class() -> None:
+    gallery = open_gallery(None)
+    gallery.enroll("stop", [example(1)])
+    gallery.enroll("go", [example(2)])
+    states = [snapshot(gallery)]
+    gallery.forget("go")
+    states.append(snapshot(gallery))
+    gallery.rename("stop", "go")
+    assert [c.label for c in gallery.classes()] == ["go"]
+    for expected in reversed(states):
+        gallery.undo()
+        assert snapshot(gallery) == expected
+
+
+def merged(*galleries: Gallery) -> dict[str, tuple[bytes, int]]:
+    into = open_gallery(None)
+    for gallery in galleries:
+        into.merge(gallery)
+    assert not into.problems()
+    state = into.state()
+    return {
+        label: (total.tobytes(), int(count))
+        for label, total, count in zip(state.labels, state.sums, state.counts, strict=True)
+    }
+
+
+def test_merging_is_commutative_associative_and_counts_an_example_once() -> None:
+    one, two, three = (open_gallery(None) for _ in range(3))
+    one.enroll("stop", [example(1), example(2)])
+    two.enroll("stop", [example(2), example(3)])
+    two.enroll("go", [example(4)])
+    three.enroll("go", [example(5), example(4)])
+    expected = merged(one, two, three)
+    assert expected["stop"][1] == 3
+    for order in ((three, two, one), (two, one, three), (one, one, three, two, two)):
+        assert merged(*order) == expected
+    both = open_gallery(None)
+    both.merge(two)
+    both.merge(three)
+    assert merged(one, both) == expected
+
+
+def test_a_merge_can_be_undone() -> None:
+    one, two = open_gallery(None), open_gallery(None)
+    one.enroll("stop", [example(1)])
+    two.enroll("stop", [example(2)])
+    two.enroll("go", [example(3)])
+    before = snapshot(one)
+    assert one.merge(two) == {"stop": 1, "go": 1}
+    assert one.merge(two) == {}
+    assert one.undo().kind == "merge"
+    assert snapshot(one) == before
+
+
+def test_what_disagrees_is_not_merged_and_named() -> None:
+    one, two = open_gallery(None), open_gallery(None)
+    one.enroll("stop", [example(1)])
+    two.enroll("go", [example(1), example(2)])
+    before = snapshot(one)
+    with pytest.raises(ClassConflictError, match=r"1\.png is 'stop' here and 'go' there"):
+        one.merge(two)
+    assert snapshot(one) == before
+    with pytest.raises(GalleryMismatchError):
+        one.merge(Gallery(None, OTHER, DIMENSION))
+
+
+def test_a_tampered_gallery_is_not_merged(gallery_path: Path) -> None:
+    with open_gallery(gallery_path) as other:
+        other.enroll("stop", [example(1)])
+    with sqlite3.connect(gallery_path) as db:
+        db.execute("UPDATE example SET embedding = zeroblob(32)")
+    db.close()
+    with open_gallery(gallery_path) as other, pytest.raises(GalleryFormatError, match="is not merged"):
+        open_gallery(None).merge(other)
+
+
+def test_it_can_go_back_to_any_event() -> None:
+    gallery = open_gallery(None)
+    states = {1: snapshot(gallery)}
+    for number in range(2, 8):
+        if number == 5:
+            gallery.forget("class 1")
+        else:
+            gallery.enroll(f"class {number % 2}", [example(number)])
+        states[number] = snapshot(gallery)
+    assert [e.id for e in gallery.roll_back(to=4)] == [7, 6, 5]
+    assert snapshot(gallery) == states[4]
+    with pytest.raises(NothingToUndoError, match="after event 4"):
+        gallery.roll_back(to=4)
+    gallery.roll_back(to=1)
+    assert snapshot(gallery) == states[1]
+    assert not gallery.problems()
+
+
+def test_a_locked_gallery_answers_but_does_not_change(gallery_path: Path) -> None:
+    with open_gallery(gallery_path) as gallery:
+        gallery.enroll("stop", [example(1)])
+        with pytest.raises(LabelError, match="at least 8"):
+            gallery.lock("short")
+        gallery.lock("correct horse")
+        before = snapshot(gallery)
+    with open_gallery(gallery_path) as gallery:
+        assert gallery.locked
+        for change in (
+            lambda: gallery.enroll("go", [example(2)]),
+            lambda: gallery.forget("stop"),
+            lambda: gallery.erase("stop"),
+            gallery.undo,
+            gallery.remove_lock,
+            lambda: gallery.lock("another one"),
+        ):
+            with pytest.raises(GalleryLockedError, match="is locked"):
+                change()
+        gallery.unlock("wrong horse")
+        with pytest.raises(GalleryLockedError, match="is wrong"):
+            gallery.forget("stop")
+        assert snapshot(gallery) == before
+        gallery.unlock("correct horse")
+        gallery.enroll("go", [example(2)])
+        gallery.remove_lock()
+    with open_gallery(gallery_path) as gallery:
+        gallery.forget("go")
+        assert b"correct horse" not in gallery_path.read_bytes()

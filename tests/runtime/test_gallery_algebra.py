@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from edgefew_runtime import Example, Gallery, head
+import pytest
+from edgefew_runtime import ClassConflictError, Example, Gallery, NothingToUndoError, head
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -27,6 +28,7 @@ class GalleryMachine(RuleBasedStateMachine):
         self.gallery = Gallery(None, "a" * 64, DIMENSION)
         self.model: dict[str, frozenset[int]] = {}
         self.history: list[dict[str, frozenset[int]]] = []
+        self.by_event: dict[int, tuple[dict[str, frozenset[int]], list[dict[str, frozenset[int]]]]] = {}
 
     @rule(label=LABELS, numbers=st.lists(st.integers(0, 9), min_size=1, max_size=4))
     def enroll(self, label: str, numbers: list[int]) -> None:
@@ -49,7 +51,45 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule()
     def undo(self) -> None:
         self.gallery.undo()
-        self.model = self.history.pop()
+        self.model = dict(self.history.pop())
+
+    @precondition(lambda self: any(self.model.values()))
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        label = data.draw(st.sampled_from(sorted(name for name, held in self.model.items() if held)))
+        example = data.draw(st.sampled_from(self.gallery.examples(label)))
+        self.gallery.remove(example.id)
+        self.history.append(dict(self.model))
+        self.model[label] -= {int(example.source)}
+
+    @precondition(lambda self: any(self.model.values()))
+    @rule(data=st.data())
+    def rename(self, data: st.DataObject) -> None:
+        enrolled = sorted(name for name, held in self.model.items() if held)
+        label = data.draw(st.sampled_from(enrolled))
+        to = data.draw(st.sampled_from(["stop", "go", "turn", "halt"]))
+        if to in enrolled:
+            with pytest.raises(ClassConflictError):
+                self.gallery.rename(label, to)
+            return
+        self.gallery.rename(label, to)
+        self.history.append(dict(self.model))
+        self.model[to] = self.model.pop(label)
+
+    @precondition(lambda self: self.by_event)
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        event = data.draw(st.sampled_from(sorted(self.by_event)))
+        try:
+            self.gallery.roll_back(event)
+        except NothingToUndoError:
+            assert self.by_event[event][0] == self.model
+        self.model, self.history = dict(self.by_event[event][0]), list(self.by_event[event][1])
+
+    @rule()
+    def remember(self) -> None:
+        last = self.gallery.log()[-1].id
+        self.by_event[last] = (dict(self.model), list(self.history))
 
     @invariant()
     def state_is_that_of_the_model(self) -> None:
@@ -67,4 +107,4 @@ class GalleryMachine(RuleBasedStateMachine):
 
 
 TestGalleryAlgebra = GalleryMachine.TestCase
-TestGalleryAlgebra.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestGalleryAlgebra.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)

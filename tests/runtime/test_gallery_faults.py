@@ -33,7 +33,13 @@ def example(number: int) -> Example:
 
 
 def enrolled(gallery: Gallery) -> list[str]:
-    return [e["source"] for event in gallery.log() if event.kind == "enroll" for e in event.payload["examples"]]
+    return [
+        e["source"]
+        for event in gallery.log()
+        if event.kind == "enroll"
+        for p in event.payload["added"]
+        for e in p["examples"]
+    ]
 
 
 def test_what_was_acknowledged_before_a_kill_is_there_once(gallery_path: Path) -> None:

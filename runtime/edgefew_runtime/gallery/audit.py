@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 
 import numpy as np
 
@@ -16,10 +17,10 @@ def problems(db: sqlite3.Connection, dimension: int) -> list[str]:
     Checks the pages, the chain of the log, that the examples are those that the log tells of, and that the sums are
     those of the examples.
     """
-    found = []
     check = db.execute("PRAGMA integrity_check").fetchone()[0]
     if check != "ok":
-        found.append(f"SQLite's integrity check says: {check}")
+        return [f"SQLite's integrity check says: {check}"]  # what else is read from such pages means nothing
+    found = []
     if (broken := events.first_broken(db)) is not None:
         found.append(f"event {broken} of the log was changed or removed")
     return found + _untold_examples(db) + _wrong_sums(db, dimension)
@@ -27,24 +28,17 @@ def problems(db: sqlite3.Connection, dimension: int) -> list[str]:
 
 def _untold_examples(db: sqlite3.Connection) -> list[str]:
     """Enrolments whose examples are not those that the log tells of."""
-    told: dict[int, tuple[str, list[str]]] = {}
+    told: Counter[tuple[int, int, str]] = Counter()
     for event in events.read(db):
-        label = event.payload.get("label", "")
-        if event.kind == "enroll":
-            told[event.id] = (label, sorted(e["embedding_sha256"] for e in event.payload["examples"]))
-        elif event.kind == "erase":
-            told = {number: entry for number, entry in told.items() if entry[0] != label}
-    held: dict[int, tuple[str, list[str]]] = {}
-    for added_by, blob, label in db.execute(
-        "SELECT added_by, embedding, label FROM example JOIN class ON class.id = class_id"
-    ):
-        held.setdefault(added_by, (label, []))[1].append(sha256(blob))
-    for _, hashes in held.values():
-        hashes.sort()
+        for part in event.payload.get("added", ()):
+            told.update((event.id, part["class"], example["embedding_sha256"]) for example in part["examples"])
+        if event.kind == "erase":
+            told = Counter({entry: n for entry, n in told.items() if entry[1] != event.payload["class"]})
+    rows = db.execute("SELECT added_by, class_id, embedding FROM example")
+    held = Counter((added_by, class_id, sha256(blob)) for added_by, class_id, blob in rows)
     return [
         f"the examples of event {number} are not those that the log tells of"
-        for number in sorted(told.keys() | held.keys())
-        if told.get(number) != held.get(number)
+        for number in sorted({entry[0] for entry in (told - held) + (held - told)})
     ]
 
 

@@ -16,6 +16,11 @@ def to_blob(embedding: npt.NDArray[np.float32]) -> bytes:
     return embedding.astype("<f4").tobytes()
 
 
+def from_blob(blob: bytes) -> npt.NDArray[np.float32]:
+    """What `to_blob` made bytes of: float32 [d]."""
+    return np.frombuffer(blob, "<f4")
+
+
 def total(blobs: Sequence[bytes], dimension: int) -> Sums:
     """The sum of stored embeddings: float64 [d]; exact, and so the same in any order, because all lie on the grid."""
     embeddings: Embeddings = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)

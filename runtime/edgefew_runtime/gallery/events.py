@@ -60,6 +60,28 @@ def read(db: sqlite3.Connection) -> list[Event]:
     return [Event(i, at, kind, actor, undoes, json.loads(text), sha) for i, at, kind, actor, undoes, text, sha in rows]
 
 
+def standing(log: list[Event]) -> list[Event]:
+    """The events that were not undone, latest first; an undo that was undone itself undoes nothing."""
+    undone: set[int | None] = set()
+    result = []
+    for event in reversed(log):
+        if event.id not in undone:
+            result.append(event)
+            undone.add(event.undoes)
+    return result
+
+
+def root_of(event: Event, log: list[Event]) -> tuple[Event, bool]:
+    """The change that an event is about, and whether undoing the event does that change again.
+
+    For a change itself: (the change, False). For the undo of a change: (the change, True). And so on in turns.
+    """
+    again = False
+    while event.undoes is not None:
+        event, again = log[event.undoes - 1], not again
+    return event, again
+
+
 def first_broken(db: sqlite3.Connection) -> int | None:
     """The number of the first event that was changed, removed or put in; None if the chain holds."""
     previous, expected = GENESIS, 1

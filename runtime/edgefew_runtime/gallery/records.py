@@ -43,6 +43,21 @@ class EnrolledClass:
 
 
 @dataclass(frozen=True)
+class EnrolledExample:
+    """An example in the gallery: its number, class, source, and when it was enrolled (UTC)."""
+
+    id: int
+    label: str
+    source: str
+    source_sha256: str
+    enrolled_at: str
+
+    def to_dict(self) -> dict[str, str | int]:
+        """As a line of `edgefew examples --json`."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
 class GalleryState:
     """The task that the gallery defines: what `classify` needs, and what a host in any language keeps.
 

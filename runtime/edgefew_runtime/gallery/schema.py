@@ -27,7 +27,7 @@ CREATE TABLE event (
 
 CREATE TABLE class (
     id    INTEGER PRIMARY KEY,
-    label TEXT NOT NULL UNIQUE,
+    label TEXT NOT NULL,
     count INTEGER NOT NULL DEFAULT 0 CHECK (count >= 0),
     sum   BLOB NOT NULL
 ) STRICT;
@@ -42,7 +42,10 @@ CREATE TABLE example (
     removed_by    INTEGER REFERENCES event
 ) STRICT;
 
+CREATE UNIQUE INDEX class_label ON class (label) WHERE count > 0;
+
 CREATE INDEX example_class   ON example (class_id, removed_by);
+CREATE INDEX example_source  ON example (source_sha256);
 CREATE INDEX example_added   ON example (added_by);
 CREATE INDEX example_removed ON example (removed_by);
 
