@@ -91,6 +91,55 @@ def test_an_unreadable_file_does_not_hide_the_other_answers(
     assert "bad.png is not an image" in result.stderr
 
 
+def test_examples_rename_and_going_back(cli: Cli, enrolled: Path, bundle: Path) -> None:
+    held = lines(cli("examples", "figure50", "--gallery", enrolled, "--json").stdout)
+    assert [e["label"] for e in held] == ["figure50"] * 2
+    assert "example 1 forgotten" in cli("forget", "--example", held[0]["id"], "--gallery", enrolled).stdout
+    assert len(cli("examples", bundle, "figure50", "--gallery", enrolled).stdout.splitlines()) == 1
+    assert cli("rename", "figure50", "a star", "--gallery", enrolled).stdout == "figure50 is now a star\n"
+    undone = lines(cli("undo", "--to", 3, "--gallery", enrolled, "--json").stdout)
+    assert [e["undid"] for e in undone] == ["rename", "remove"]
+    entries = lines(cli("classes", "--gallery", enrolled, "--json").stdout)
+    assert [(e["label"], e["examples"]) for e in entries] == [("figure50", 2), ("figure51", 2)]
+    log = cli("log", "--verify", "--gallery", enrolled)
+    assert log.exit_code == 0
+    assert "rename figure50 to a star" in log.stdout
+    assert "undo event 5 (rename figure50)" in log.stdout
+
+
+def test_classes_are_carried_to_another_device(cli: Cli, enrolled: Path, bundle: Path, tmp_path: Path) -> None:
+    pack, other = tmp_path / "signs.pack", tmp_path / "other.gallery"
+    assert cli("share", pack, "figure51", "--gallery", enrolled).stdout == f"{pack}: figure51 (2 examples)\n"
+    assert cli("merge", pack, "--gallery", other).stdout == f"{pack}: figure51 (2 examples)\n"
+    assert cli("merge", pack, enrolled, "--gallery", other, "--json").stdout.count('"figure50": 2') == 1
+    assert cli("verify", bundle, "--gallery", other).exit_code == 0
+    cli("rename", "figure51", "circle", "--gallery", enrolled)
+    result = cli("merge", enrolled, "--gallery", other)
+    assert result.exit_code == 1
+    assert "Nothing was merged" in result.stderr
+    assert "is 'figure51' here and 'circle' there" in result.stderr
+    assert cli("share", pack, "--gallery", enrolled).exit_code == 1
+
+
+def test_a_locked_gallery_needs_its_passphrase(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("correct horse\n")
+    assert cli("lock", "--gallery", enrolled, "--passphrase-file", secret).exit_code == 0
+    image = files["figure52"][0]
+    for command in (["enroll", bundle, "new", image], ["forget", "figure50"], ["undo"], ["rename", "figure50", "x"]):
+        result = cli(*command, "--gallery", enrolled)
+        assert result.exit_code == 1
+        assert "gallery is locked" in result.stderr
+        assert "Nothing was changed" in result.stderr
+    assert cli("classify", bundle, image, "--gallery", enrolled).exit_code == 0
+    unlocked = ["--gallery", enrolled, "--passphrase-file", secret]
+    assert cli("enroll", bundle, "new", image, *unlocked).exit_code == 0
+    assert cli("unlock", *unlocked).exit_code == 0
+    assert cli("forget", "new", "--gallery", enrolled).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -145,8 +145,10 @@ def test_the_log_cannot_be_changed_unnoticed(gallery_path: Path) -> None:
     with sqlite3.connect(gallery_path) as db:
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             db.execute("UPDATE event SET actor = 'Ben' WHERE id = 2")
+        (trigger,) = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'event_is_append_only_update'").fetchone()
         db.execute("DROP TRIGGER event_is_append_only_update")
         db.execute("UPDATE event SET actor = 'Ben' WHERE id = 2")
+        db.execute(trigger)
     db.close()
     with open_gallery(gallery_path) as gallery:
         assert gallery.problems() == ["event 2 of the log was changed or removed"]
@@ -393,3 +395,12 @@ def test_a_locked_gallery_answers_but_does_not_change(gallery_path: Path) -> Non
     with open_gallery(gallery_path) as gallery:
         gallery.forget("go")
         assert b"correct horse" not in gallery_path.read_bytes()
+
+
+def test_a_gallery_with_tables_of_its_own_is_refused(gallery_path: Path) -> None:
+    open_gallery(gallery_path).close()
+    with sqlite3.connect(gallery_path) as db:
+        db.execute("CREATE TRIGGER evil AFTER INSERT ON class BEGIN DELETE FROM example; END")
+    db.close()
+    with pytest.raises(GalleryFormatError, match="other tables"):
+        open_gallery(gallery_path)

@@ -9,9 +9,12 @@ import click
 
 from edgefew_runtime.errors import EdgeFewError
 
-from .classes import classes, forget, log, undo
+from .classes import classes, examples, forget, rename
 from .classify import classify
 from .enroll import enroll
+from .fleet import merge, share
+from .history import log, undo
+from .lock import lock, unlock
 from .pack import pack
 from .verify import verify
 
@@ -55,5 +58,7 @@ def edgefew() -> None:
     """
 
 
-for _command in (classes, classify, enroll, forget, log, pack, undo, verify):
+_OWN = (classes, classify, enroll, examples, forget, lock, log, merge, pack, rename, share, undo, unlock, verify)
+
+for _command in _OWN:
     edgefew.add_command(_command)

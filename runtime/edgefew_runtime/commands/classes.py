@@ -1,4 +1,7 @@
-"""`edgefew classes`, `forget`, `undo` and `log`. They need no network, so the bundle may be left out."""
+"""What is in a gallery: `edgefew classes`, `examples`, `forget`, `rename`.
+
+These need no network, so the bundle may be left out.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,23 @@ from pathlib import Path
 
 import click
 
-from .options import actor_name, actor_option, gallery_option, json_option, open_gallery, print_json
-
-
-def minute(at: str) -> str:
-    """A time of the log, for people."""
-    return f"{at[:16].replace('T', ' ')} UTC"
-
-
-_optional_bundle = click.argument("bundle", required=False, type=click.Path(path_type=Path))
+from .options import (
+    actor_name,
+    actor_option,
+    gallery_option,
+    json_option,
+    minute,
+    open_gallery,
+    optional_bundle_argument,
+    passphrase_option,
+    plural,
+    print_json,
+    split_bundle,
+)
 
 
 @click.command()
-@_optional_bundle
+@optional_bundle_argument
 @gallery_option
 @json_option
 def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
@@ -29,59 +36,81 @@ def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
         if as_json:
             print_json(entry.to_dict())
         else:
-            plural = "" if entry.examples == 1 else "s"
-            click.echo(f"{entry.label}  {entry.examples} example{plural}, since {minute(entry.enrolled_at)}")
+            click.echo(f"{entry.label}  {plural(entry.examples, 'example')}, since {minute(entry.enrolled_at)}")
     if not enrolled and not as_json:
         click.echo("nothing is enrolled")
 
 
 @click.command()
 @click.argument("bundle_and_label", nargs=-1, required=True, metavar="[BUNDLE] CLASS")
-@click.option("--erase", is_flag=True, help="Delete the examples from the disk too. This cannot be undone.")
 @gallery_option
-@actor_option
 @json_option
-def forget(bundle_and_label: tuple[str, ...], erase: bool, gallery: Path, actor: str | None, as_json: bool) -> None:
-    """Take a class out of a gallery. `edgefew undo` brings it back, unless --erase was given."""
-    *bundles, label = bundle_and_label
-    if len(bundles) > 1:
-        raise click.UsageError("One class was expected. Put a name with blanks in quotes.")
-    with open_gallery(gallery, Path(bundles[0]) if bundles else None) as opened:
-        examples = (opened.erase if erase else opened.forget)(label, actor_name(actor))
-    done = "erased" if erase else "forgotten"
-    if as_json:
-        print_json({"label": label, "examples": examples, "undoable": not erase})
-    else:
-        click.echo(f"{label}: {examples} example{'' if examples == 1 else 's'} {done}")
-
-
-@click.command()
-@_optional_bundle
-@gallery_option
-@actor_option
-@json_option
-def undo(bundle: Path | None, gallery: Path, actor: str | None, as_json: bool) -> None:
-    """Take back the last enroll or forget; again for the one before it."""
+def examples(bundle_and_label: tuple[str, ...], gallery: Path, as_json: bool) -> None:
+    """List the examples of a class, each with the number that `forget --example` takes."""
+    bundle, (label,) = split_bundle(bundle_and_label, 1)
     with open_gallery(gallery, bundle) as opened:
-        event = opened.undo(actor_name(actor))
-    if as_json:
-        print_json({"undid": event.kind, "label": event.payload["label"], "event": event.id})
-    else:
-        click.echo(f"undone: {event.kind} {event.payload['label']} of {minute(event.at)}")
-
-
-@click.command()
-@_optional_bundle
-@gallery_option
-@json_option
-def log(bundle: Path | None, gallery: Path, as_json: bool) -> None:
-    """Show every change ever made to a gallery: when, who, what."""
-    with open_gallery(gallery, bundle) as opened:
-        entries = opened.log()
-    for event in entries:
+        held = opened.examples(label)
+    for example in held:
         if as_json:
-            print_json(event.to_dict())
+            print_json(example.to_dict())
         else:
-            what = event.payload.get("label", "")
-            undid = f" (event {event.undoes}, {event.payload['undid']})" if event.undoes else ""
-            click.echo(f"{event.id:5}  {event.at[:19]}  {event.actor or '-':12}  {event.kind} {what}{undid}")
+            click.echo(f"{example.id:6}  {minute(example.enrolled_at)}  {example.source}")
+
+
+@click.command()
+@click.argument("bundle_and_label", nargs=-1, metavar="[BUNDLE] [CLASS]")
+@click.option(
+    "--example", type=int, help="Take this one example out instead of a class; `edgefew examples` lists them."
+)
+@click.option("--erase", is_flag=True, help="Delete the class's examples from the disk too. This cannot be undone.")
+@gallery_option
+@actor_option
+@passphrase_option
+@json_option
+def forget(
+    bundle_and_label: tuple[str, ...],
+    example: int | None,
+    erase: bool,
+    gallery: Path,
+    actor: str | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Take a class, or one example, out of a gallery. `edgefew undo` brings it back, unless --erase was given."""
+    if example is not None and erase:
+        raise click.UsageError("--erase is for whole classes; it does not go with --example.")
+    bundle, labels = split_bundle(bundle_and_label, 0 if example is not None else 1)
+    with open_gallery(gallery, bundle, passphrase_file) as opened:
+        who = actor_name(actor)
+        if example is not None:
+            removed = opened.remove(example, who)
+            document = {**removed.to_dict(), "undoable": True}
+            text = f"{removed.label}: example {example} forgotten ({removed.source})"
+        else:
+            (label,) = labels
+            count = (opened.erase if erase else opened.forget)(label, who)
+            document = {"label": label, "examples": count, "undoable": not erase}
+            text = f"{label}: {plural(count, 'example')} {'erased' if erase else 'forgotten'}"
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(text)
+
+
+@click.command()
+@click.argument("bundle_and_labels", nargs=-1, required=True, metavar="[BUNDLE] CLASS NEW_NAME")
+@gallery_option
+@actor_option
+@passphrase_option
+@json_option
+def rename(
+    bundle_and_labels: tuple[str, ...], gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Give a class another name."""
+    bundle, (label, to) = split_bundle(bundle_and_labels, 2)
+    with open_gallery(gallery, bundle, passphrase_file) as opened:
+        opened.rename(label, to, actor_name(actor))
+    if as_json:
+        print_json({"label": to, "was": label})
+    else:
+        click.echo(f"{label} is now {to}")

@@ -14,8 +14,10 @@ from .options import (
     bundle_argument,
     gallery_option,
     json_option,
+    passphrase_option,
     print_json,
     provider_option,
+    read_passphrase,
 )
 
 
@@ -25,6 +27,7 @@ from .options import (
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @gallery_option
 @actor_option
+@passphrase_option
 @provider_option
 @json_option
 def enroll(
@@ -33,6 +36,7 @@ def enroll(
     files: tuple[Path, ...],
     gallery: Path,
     actor: str | None,
+    passphrase_file: Path | None,
     provider: str,
     as_json: bool,
 ) -> None:
@@ -41,6 +45,8 @@ def enroll(
     All files are added or, if one cannot be read, none. A file that the class has already is skipped.
     """
     with Classifier.open(bundle, gallery, provider=provider) as classifier:
+        if passphrase_file is not None:
+            classifier.gallery.unlock(read_passphrase(passphrase_file))
         enrollment = classifier.enroll(label, list(files), actor_name(actor))
     if as_json:
         print_json(enrollment.to_dict())

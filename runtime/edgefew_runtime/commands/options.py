@@ -27,9 +27,18 @@ actor_option = click.option(
     help="Who does this, for the gallery's log. Default: the name of the user logged in.",
 )
 
+passphrase_option = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    envvar="EDGEFEW_PASSPHRASE_FILE",
+    help="A file with the pass-phrase of a locked gallery.",
+)
+
 provider_option = click.option(
     "--provider", default="cpu", show_default=True, help="Where the network runs: cpu, cuda, tensorrt."
 )
+
+optional_bundle_argument = click.argument("bundle", required=False, type=click.Path(path_type=Path))
 
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 
@@ -37,6 +46,31 @@ bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 def print_json(document: dict[str, Any]) -> None:
     """One object on one line of standard output."""
     click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def minute(at: str) -> str:
+    """A time of the log, for people."""
+    return f"{at[:16].replace('T', ' ')} UTC"
+
+
+def plural(count: int, noun: str) -> str:
+    """The count with its noun.
+
+    >>> plural(1, "example"), plural(2, "example")
+    ('1 example', '2 examples')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def split_bundle(words: tuple[str, ...], expected: int) -> tuple[Path | None, tuple[str, ...]]:
+    """Command-line words as a bundle, if there is one more word than expected, and the rest."""
+    if len(words) not in (expected, expected + 1):
+        raise click.UsageError(
+            f"{plural(len(words), 'word')} given, {expected} expected (and the bundle before, if you like). "
+            "Put a name with blanks in quotes."
+        )
+    bundle = Path(words[0]) if len(words) > expected else None
+    return bundle, words[len(words) - expected :]
 
 
 def actor_name(actor: str | None) -> str:
@@ -49,8 +83,23 @@ def actor_name(actor: str | None) -> str:
         return ""
 
 
-def open_gallery(gallery: Path, bundle: Path | None) -> Gallery:
+def read_passphrase(file: Path) -> str:
+    """The first line of the file."""
+    try:
+        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"The pass-phrase file {file} cannot be read: {error}.") from None
+
+
+def open_gallery(gallery: Path, bundle: Path | None, passphrase_file: Path | None = None) -> Gallery:
     """A gallery that exists; checked against the bundle if one is given."""
+    found = _open_gallery(gallery, bundle)
+    if passphrase_file is not None:
+        found.unlock(read_passphrase(passphrase_file))
+    return found
+
+
+def _open_gallery(gallery: Path, bundle: Path | None) -> Gallery:
     opened = None if bundle is None else Bundle.open(bundle)
     if opened is not None and gallery.exists():
         return Gallery(gallery, opened.id, opened.manifest.dimension)

@@ -125,11 +125,18 @@ class Database:
                 f"{self._path} is an SQLite file of another program, not a gallery. "
                 "Give the gallery's path, or a new one."
             )
+        # A file from elsewhere may hold views or triggers of its own in the place of our tables.
+        self._connection.execute("PRAGMA trusted_schema = OFF")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > USER_VERSION:
             raise GalleryFormatError(
                 f"{self._path} is a gallery of format {version}; this version of edgefew-runtime reads up to "
                 f"{USER_VERSION}. Upgrade edgefew-runtime."
+            )
+        stored = self._connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+        if {_normal(row[0]) for row in stored} != {_normal(statement) for statement in _statements(SCHEMA)}:
+            raise GalleryFormatError(
+                f"{self._path} has other tables than a gallery of format {USER_VERSION}. Restore a copy; do not use it."
             )
         made_with = str(self._connection.execute("SELECT value FROM meta WHERE key = 'bundle_id'").fetchone()[0])
         if bundle_id is not None and made_with != bundle_id:
@@ -175,6 +182,11 @@ def _is_empty(path: Path) -> bool:
             f"{path} is not a gallery (it is no SQLite file). Give the gallery's path, or a new one."
         )
     return not header
+
+
+def _normal(statement: str) -> str:
+    """A statement without the differences that mean nothing: white space and the semicolon at its end."""
+    return " ".join(statement.split()).rstrip("; ")
 
 
 def _statements(script: str) -> Iterator[str]:

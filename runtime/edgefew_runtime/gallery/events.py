@@ -34,6 +34,15 @@ class Event:
     payload: dict[str, Any]
     sha256: str
 
+    def describe(self) -> str:
+        """What happened, for people."""
+        label = self.payload.get("label", "")
+        if self.kind == "rename":
+            return f"rename {label} to {self.payload['to']}"
+        if self.kind == "undo":
+            return f"undo event {self.undoes} ({self.payload['undid']} {label})"
+        return f"{self.kind} {label}".strip()
+
     def to_dict(self) -> dict[str, Any]:
         """As a line of `edgefew log --json`."""
         return dict(self.__dict__)

@@ -1,0 +1,76 @@
+"""Carrying classes between devices: `edgefew share` writes a class pack, `edgefew merge` takes one in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgefew_runtime.gallery import Gallery
+
+from .options import (
+    actor_name,
+    actor_option,
+    gallery_option,
+    json_option,
+    open_gallery,
+    passphrase_option,
+    plural,
+    print_json,
+    read_passphrase,
+)
+
+
+@click.command()
+@click.argument("pack", type=click.Path(path_type=Path))
+@click.argument("labels", nargs=-1, metavar="[CLASS]...")
+@gallery_option
+@actor_option
+@json_option
+def share(pack: Path, labels: tuple[str, ...], gallery: Path, actor: str | None, as_json: bool) -> None:
+    """Write classes (all, if none is named) to a new file PACK, for `edgefew merge` on another device.
+
+    A class pack is a gallery with those classes alone, bound to the same bundle. It holds embeddings and file names, no
+    pictures.
+    """
+    if pack.exists():
+        raise click.ClickException(f"{pack} exists already. Give another name, or delete it first.")
+    with open_gallery(gallery, None) as source:
+        content = source.content(labels or None)
+        with Gallery(pack, source.bundle_id, source.dimension) as target:
+            for label, examples in content.items():
+                target.enroll(label, examples, actor_name(actor))
+            packed = {entry.label: entry.examples for entry in target.classes()}
+    if as_json:
+        print_json({"pack": str(pack), "classes": packed})
+    else:
+        click.echo(f"{pack}: {_listed(packed) or 'empty'}")
+
+
+@click.command()
+@click.argument("packs", nargs=-1, required=True, metavar="PACK...", type=click.Path(path_type=Path))
+@gallery_option
+@actor_option
+@passphrase_option
+@json_option
+def merge(
+    packs: tuple[Path, ...], gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Add the classes of class packs, or of other devices' galleries, to a gallery, new or not.
+
+    An example that is there already is not counted again, and the order does not matter. Where a picture is of one
+    class here and of another there, nothing of that pack is merged and the conflict is named.
+    """
+    for pack in packs:
+        with open_gallery(pack, None) as other, Gallery(gallery, other.bundle_id, other.dimension) as target:
+            if passphrase_file is not None:
+                target.unlock(read_passphrase(passphrase_file))
+            added = target.merge(other, actor_name(actor))
+        if as_json:
+            print_json({"pack": str(pack), "added": added})
+        else:
+            click.echo(f"{pack}: {_listed(added) or 'nothing new'}")
+
+
+def _listed(classes: dict[str, int]) -> str:
+    return ", ".join(f"{label} ({plural(count, 'example')})" for label, count in classes.items())

@@ -1,0 +1,63 @@
+"""What happened to a gallery: `edgefew log`, `undo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgefew_runtime.errors import GalleryFormatError
+
+from .options import (
+    actor_name,
+    actor_option,
+    gallery_option,
+    json_option,
+    minute,
+    open_gallery,
+    optional_bundle_argument,
+    passphrase_option,
+    print_json,
+)
+
+
+@click.command()
+@optional_bundle_argument
+@gallery_option
+@click.option("--verify", is_flag=True, help="Check the log's chain, the examples and the sums; name what was changed.")
+@json_option
+def log(bundle: Path | None, gallery: Path, verify: bool, as_json: bool) -> None:
+    """Show every change ever made to a gallery: when, who, what."""
+    with open_gallery(gallery, bundle) as opened:
+        problems = opened.problems() if verify else []
+        entries = opened.log()
+    if problems:
+        raise GalleryFormatError(f"{gallery} was changed by other means than EdgeFew: {'; '.join(problems)}.")
+    if verify:
+        click.echo(f"✓ {len(entries)} events: the chain, the examples and the sums hold", err=True)
+    for event in entries:
+        if as_json:
+            print_json(event.to_dict())
+        else:
+            click.echo(f"{event.id:5}  {minute(event.at)}  {event.actor or '-':12}  {event.describe()}")
+
+
+@click.command()
+@optional_bundle_argument
+@click.option("--to", type=int, help="Go back to the state right after this event; `edgefew log` shows the numbers.")
+@gallery_option
+@actor_option
+@passphrase_option
+@json_option
+def undo(
+    bundle: Path | None, to: int | None, gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Take back the last change; again for the one before it. Or all changes after an event (--to)."""
+    with open_gallery(gallery, bundle, passphrase_file) as opened:
+        who = actor_name(actor)
+        undone = [opened.undo(who)] if to is None else opened.roll_back(to, who)
+    for event in undone:
+        if as_json:
+            print_json({"undid": event.kind, "label": event.payload["label"], "event": event.id})
+        else:
+            click.echo(f"undone: {event.describe()}, of {minute(event.at)}")
