@@ -71,16 +71,17 @@ def train(
     config = TrainingConfig(**settings)
     _check_out(out, resume, overwrite)
     folder = read_labelled_folder(data, source_pattern, exclude)
-    signal.signal(signal.SIGTERM, _as_interrupt)
     bar = _ProgressBar()
+    before = {number: signal.signal(number, bar.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         trained = run_training(folder, out, config, resume=resume, on_bad=tell_bad(skip_bad), on_step=bar.update)
     except KeyboardInterrupt:
-        bar.close()
         click.echo(f"stopped; everything is kept. Go on: the same command with --resume ({out})", err=True)
         sys.exit(130)
     finally:
         bar.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if as_json:
         print_json({"checkpoint": str(out), **trained.__dict__})
         return
@@ -112,10 +113,6 @@ def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
         raise TrainingError(f"{out} exists already. Use --replace to train over it, or give another name.")
 
 
-def _as_interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 class _ProgressBar:
     """Share of the budget, time left, loss and accuracy; on standard error."""
 
@@ -128,6 +125,13 @@ class _ProgressBar:
             bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
         )
         self._validation = ""
+        self._stopping = False
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
+        """End the run after the present episode; asked a second time, at once."""
+        if self._stopping:
+            raise SystemExit(128 + signum)
+        self._stopping = True
 
     def update(self, step: Step) -> None:
         if step.validation is not None:
@@ -137,6 +141,8 @@ class _ProgressBar:
             refresh=False,
         )
         self._bar.update(max(0.0, 100 * step.progress - self._bar.n))
+        if self._stopping:
+            raise KeyboardInterrupt
 
     def close(self) -> None:
         self._bar.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,14 @@ def train(
         config: what to do.
         resume: go on from `out`.resume.
         on_bad: called for an unreadable image, which is left out; without it, such an image ends the training.
-        on_step: told how training stands, after each episode.
+        on_step: told how training stands, after each episode; raising KeyboardInterrupt there stops the run and saves
+            its state.
         clock: seconds; a parameter so that tests need not wait.
 
     Raises:
         DataError: too few classes or images for such episodes.
         TrainingError: nothing to resume from, or another run's state; the loss is not finite.
-        KeyboardInterrupt: after the state was saved.
+        KeyboardInterrupt: from `on_step`, after the state was saved.
     """
     device = choose_device(config.device)
     half = (0.5,) * config.channels
@@ -130,11 +131,11 @@ def train(
     learner.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
     run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
+    run["sources"] = None if folder.sources is None else hashlib.sha256(folder.sources.tobytes()).hexdigest()
     loop = _Loop(config, learner, optimizer, training, validation, validator, sampler, device, out, run, clock, on_step)
     if resume:
         loop.restore()
-    with loop.saving_on_interrupt():
-        loop.run()
+    loop.run()
     loop.resume_path.unlink(missing_ok=True)
     return Trained(
         loop.episode,
@@ -180,21 +181,12 @@ class _Loop:
         clock: Callable[[], float],
         on_step: Callable[[Step], None],
     ) -> None:
-        self.config, self.learner, self.optimizer, self.device, self.out = (
-            config,
-            learner,
-            optimizer,
-            device,
-            out,
-        )
-        self.pixels = training.pixels.to(device)
-        self.training, self.validation, self.validator, self.sampler = (
-            training,
-            validation,
-            validator,
-            sampler,
-        )
+        self.config, self.device, self.out = config, device, out
+        self.learner, self.optimizer = learner, optimizer
+        self.training, self.sampler = training, sampler
+        self.validation, self.validator = validation, validator
         self.run_description, self.clock, self.on_step = run, clock, on_step
+        self.pixels = training.pixels.to(device)
         self.augment = Augmentation()
         self.generator = torch.Generator(device=device)
         self.resume_path = out.with_name(out.name + ".resume")
@@ -227,20 +219,16 @@ class _Loop:
                 float(np.mean(rights)),
                 evaluation,
             )
-            self.on_step(step)
             if evaluation is not None:
                 self._write_log(step)
                 self._save_state()
                 losses, rights = [], []
-
-    @contextmanager
-    def saving_on_interrupt(self) -> Iterator[None]:
-        """Save the state where the user stops the run, so that --resume goes on from the last whole episode."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self._save_state()
-            raise
+            try:
+                self.on_step(step)
+            except KeyboardInterrupt:
+                # Between two episodes the state is whole. An interrupt inside one is not saved: half a step is none.
+                self._save_state()
+                raise
 
     def restore(self) -> None:
         """Go on from the saved state.
@@ -260,7 +248,9 @@ class _Loop:
                 )
         self.learner.load_state_dict(dict(state.model))
         restore_optimizer(self.optimizer, state.optimizer)
-        self.episode, self.best, self._earlier = state.episode, state.best_accuracy, state.seconds
+        self.episode, self._earlier = state.episode, state.seconds
+        # If the best checkpoint was taken away meanwhile, the next one is the best there is.
+        self.best = state.best_accuracy if self.out.exists() else -1.0
 
     def _step(self, progress: float) -> tuple[float, float]:
         config = self.config

@@ -131,9 +131,8 @@ class Classifier:
             gallery: the SQLite file, made if it is not there; None keeps the classes in memory.
             provider: "cpu", "cuda", "tensorrt" or ONNX Runtime's own name; never exchanged silently.
             threads: threads for one frame.
-            false_accept_rate: the share of frames of things not enrolled that may be called known, of those that the
-                bundle
-                was calibrated for; None never answers "unknown".
+            false_accept_rate: the share of frames of things not enrolled that may be called known, one of the rates
+                that the bundle was calibrated for; None never answers "unknown".
 
         Raises:
             BundleError: the bundle is damaged, unknown or does not compute here what it should.

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +96,36 @@ def test_resume_refuses_another_run(training_folder: Path, unseen_folder: Path, 
         train(folder, out, config(seed=1), resume=True)
     with pytest.raises(TrainingError, match="data_sha256"):
         train(read_labelled_folder(unseen_folder, SOURCE_PATTERN), out, config(), resume=True)
+
+
+def test_ctrl_c_keeps_everything_for_resume(training_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.ckpt"
+    edgefew = Path(sys.executable).with_name("edgefew")
+    options = [
+        "--channels",
+        "1",
+        "--image-size",
+        "16",
+        "--way",
+        "5",
+        "--device",
+        "cpu",
+        "--source-pattern",
+        SOURCE_PATTERN,
+    ]
+    command = [str(edgefew), "train", str(training_folder), "--out", str(out), *options, "--episodes", "400"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        while not out.exists():  # the first validation, at episode 200
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "the same command with --resume" in errors
+    assert "Traceback" not in errors
+    assert (tmp_path / "a.ckpt.resume").exists()
+    done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["episodes"] == 400
+    assert not (tmp_path / "a.ckpt.resume").exists()
 
 
 def test_time_is_a_budget_too(training_folder: Path, tmp_path: Path) -> None:
