@@ -39,7 +39,13 @@ def page() -> str:
     parts = [INTRODUCTION]
     for path, command in commands(edgefew):
         words = " ".join(("edgefew", *path))
-        context = click.Context(command, info_name=words, terminal_width=WIDTH, max_content_width=WIDTH)
+        context = click.Context(
+            command,
+            info_name=words,
+            terminal_width=WIDTH,
+            max_content_width=WIDTH,
+            help_option_names=["-h", "--help"],
+        )
         parts.append(f"## `{words}`\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

@@ -22,8 +22,14 @@ def data() -> None:
     show_default=True,
     help="test: one concept in five, none of which is in train.",
 )
-@click.option("--min-families", default=2, show_default=True, help="Leave out concepts drawn by fewer families.")
-@click.option("--image-size", default=64, show_default=True, help="Pixels a side.")
+@click.option(
+    "--min-families",
+    default=2,
+    type=click.IntRange(1, 6),
+    show_default=True,
+    help="Leave out concepts drawn by fewer families.",
+)
+@click.option("--image-size", default=64, type=click.IntRange(8, 1024), show_default=True, help="Pixels a side.")
 @json_option
 def pictograms(out: Path, part: str, min_families: int, image_size: int, as_json: bool) -> None:
     r"""Draw pictograms of six design families into OUT/concept/family.*.png.

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
 @click.option("--query", default=1, show_default=True, help="Queries of each class.")
 @click.option("--episodes", default=600, show_default=True, help="How many episodes.")
-@click.option("--seed", default=0, show_default=True, help="Which episodes; the same for a checkpoint and its bundle.")
+@click.option(
+    "--seed",
+    default=0,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Which episodes; the same for a checkpoint and its bundle.",
+)
 @click.option(
     "--within-group",
     is_flag=True,
@@ -74,7 +80,7 @@ def evaluate(
     if episodes < 1:
         raise click.BadParameter("at least 1 episode", param_hint="--episodes")
     models = [model] if against is None else [model, str(against)]
-    embedders = [_embedder(name, device) for name in models]
+    embedders, ran_on = zip(*(_embedder(name, device) for name in models), strict=True)
     folder = read_labelled_folder(data, source_pattern, exclude)
     groups = folder.groups if within_group else None
     # Before reading the images: what cannot be asked is said at once.
@@ -97,13 +103,16 @@ def evaluate(
                 "images": len(kept),
                 "skipped": skipped,
                 "seconds": round(seconds, 2),
+                "ran_on": ran_on[0],
             }
             | ({} if agreement is None else {"against": str(against), "agreement": agreement})
         )
         return
+    interval = "no interval from one episode" if result.ci95 is None else f"± {result.ci95:.1%} (95 % interval)"
+    plural = "" if episodes == 1 else "s"
     click.echo(
-        f"{way}-way {shot}-shot: {result.accuracy:.1%} ± {result.ci95:.1%} "
-        f"(95 % interval, {episodes} episodes, seed {seed}, {seconds:.1f} s)"
+        f"{way}-way {shot}-shot: {result.accuracy:.1%} {interval}, {episodes} episode{plural}, seed {seed}, "
+        f"{seconds:.1f} s on {', '.join(dict.fromkeys(ran_on))}"
     )
     if agreement is not None:
         click.echo(f"{agreement:.2%} of {rows[0].size} decisions agree with {against}")
@@ -111,11 +120,12 @@ def evaluate(
         click.echo(f"{skipped} images could not be read and were left out")
 
 
-def _embedder(name: str, device: str) -> Embed:
+def _embedder(name: str, device: str) -> tuple[Embed, str]:
+    """What embeds with a checkpoint, a bundle or raw pixels, and where that runs."""
     from edgefew.baseline import raw_pixels
 
     if name == "raw-pixels":
-        return raw_pixels
+        return raw_pixels, "cpu"
     path = Path(name)
     if path.is_file() and not _is_zip(path):
         from edgefew_export.checkpoint import read_checkpoint
@@ -123,10 +133,14 @@ def _embedder(name: str, device: str) -> Embed:
 
         from edgefew.training.loop import choose_device
 
-        return torch_embedder(read_checkpoint(path), choose_device(device))
+        chosen = choose_device(device)
+        return torch_embedder(read_checkpoint(path), chosen), chosen
     from edgefew_runtime import Classifier
+    from edgefew_runtime.session import has_cuda
 
-    return Classifier.open(path).embed
+    wants_gpu = device == "cuda" or (device == "auto" and has_cuda())
+    classifier = Classifier.open(path, provider="cuda" if wants_gpu else "cpu")
+    return classifier.embed, classifier.provider
 
 
 def _is_zip(path: Path) -> bool:

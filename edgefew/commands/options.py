@@ -37,6 +37,13 @@ device_option = click.option(
 )
 
 
-def tell_bad(skip_bad: bool) -> Callable[[FrameError], None] | None:
-    """What to do with an image that cannot be read: tell and go on, or (None) stop."""
-    return (lambda error: click.echo(f"skipped: {error}", err=True)) if skip_bad else None
+def tell_bad(skip_bad: bool) -> Callable[[FrameError], None]:
+    """What to do with an image that cannot be read: tell and go on, or stop and say how to go on."""
+
+    def skip(error: FrameError) -> None:
+        click.echo(f"skipped: {error}", err=True)
+
+    def stop(error: FrameError) -> None:
+        raise FrameError(f"{error} Use --skip-bad to leave such files out.")
+
+    return skip if skip_bad else stop

@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 @click.option("--episodes", type=int, help="Stop after so many episodes.")
 @click.option("--minutes", type=float, help="Stop after so many minutes. Default: 10, if --episodes is not given.")
 @click.option("--learning-rate", default=2e-3, show_default=True, help="At its highest; it falls along a cosine.")
-@click.option("--seed", default=0, show_default=True, help="Decides the split, weights, episodes and augmentation.")
+@click.option(
+    "--seed",
+    default=0,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Decides the split, weights, episodes, augmentation.",
+)
 @device_option
 @source_pattern_option
 @exclude_option
@@ -95,17 +101,16 @@ def train(
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
-    state, log = out.with_name(out.name + ".resume"), out.with_name(out.name + ".log.csv")
+    state = out.with_name(out.name + ".resume")
     if not out.absolute().parent.is_dir():
         raise TrainingError(f"There is no folder {out.absolute().parent} for the checkpoint. Create it first.")
     if out.is_dir():
         raise TrainingError(f"{out} is a folder; a name for the checkpoint's file was expected.")
-    if resume:
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on and --replace starts anew; give one of them.")
+    if resume or overwrite:
         return
-    if overwrite:
-        for file in (out, state, log):
-            file.unlink(missing_ok=True)
-    elif state.exists():
+    if state.exists():
         raise TrainingError(
             f"An interrupted training lies at {state}. Use --resume to go on, or --replace to start anew."
         )
@@ -132,6 +137,7 @@ class _ProgressBar:
         if self._stopping:
             raise SystemExit(128 + signum)
         self._stopping = True
+        click.echo("\nstopping after the present episode; once more to stop at once", err=True)
 
     def update(self, step: Step) -> None:
         if step.validation is not None:

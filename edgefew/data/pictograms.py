@@ -104,16 +104,21 @@ def render(out: Path, part: str = "all", min_families: int = 2, image_size: int 
     Raises:
         DataError: `out` is not empty, or the fonts are not installed.
     """
-    if out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} is not empty. Give a new folder, or empty this one first.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} is there and is not an empty folder. Give a new folder, or empty this one first.")
     drawings = _drawings(_font_folder(), image_size, min_families)
     wanted = {c: d for c, d in drawings.items() if part == "all" or is_test_concept(c) == (part == "test")}
-    for concept, images in wanted.items():
-        folder = out / concept
-        folder.mkdir(parents=True)
-        for name, image in images:
-            image.save(folder / f"{name}.png")
-    (out / "LICENCES.md").write_text(_licence_note(), encoding="utf-8")
+    if not wanted:
+        raise DataError(f"No concept is drawn by {min_families} families; there are {len(FAMILIES)}. Ask for fewer.")
+    try:
+        for concept, images in wanted.items():
+            folder = out / concept
+            folder.mkdir(parents=True)
+            for name, image in images:
+                image.save(folder / f"{name}.png")
+        (out / "LICENCES.md").write_text(_licence_note(), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror or error}.") from None
     return {"classes": len(wanted), "images": sum(map(len, wanted.values())), "families": len(FAMILIES)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,8 +46,13 @@ class TrainingConfig:
             raise TrainingError(f"--channels {self.channels} was given; 1 (grey) or 3 (RGB) was expected.")
         if not 16 <= self.image_size <= 512:
             raise TrainingError(f"--image-size {self.image_size} was given; 16 to 512 was expected.")
-        if (self.episodes or 1) < 1 or (self.minutes or 1) <= 0:
-            raise TrainingError("--episodes and --minutes must be above zero.")
+        if self.episodes is not None and self.episodes < 1:
+            raise TrainingError(f"--episodes {self.episodes} was given; at least 1 was expected.")
+        for name, value in (("minutes", self.minutes), ("learning-rate", self.learning_rate)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise TrainingError(f"--{name} {value} was given; a number above 0 was expected.")
+        if self.seed < 0:
+            raise TrainingError(f"--seed {self.seed} was given; 0 or more was expected.")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for the checkpoint."""

@@ -37,9 +37,14 @@ class Images:
     classes: int
 
     def held_out(self) -> HeldOut:
-        """As many of them as a checkpoint should carry, whole classes first to last."""
-        size = self.pixels[0].numel() if len(self.pixels) else 1
-        kept = np.sort(np.argsort(self.labels, kind="stable")[: max(1, MAX_HELD_OUT_BYTES // size)])
+        """As many of them as a checkpoint should carry: the same number of each class, spread over its sources."""
+        sources = np.arange(len(self.labels)) if self.sources is None else self.sources
+        nth_of_source = _occurrence(np.stack([self.labels, sources], axis=1))
+        order = np.lexsort([sources, nth_of_source, self.labels])
+        nth_of_class = np.empty(len(order), np.int64)
+        nth_of_class[order] = _occurrence(self.labels[order][:, None])
+        room = max(2, MAX_HELD_OUT_BYTES // self.pixels[0].numel())
+        kept = np.sort(np.argsort(nth_of_class, kind="stable")[:room])
         frames = self.pixels[torch.from_numpy(kept)].permute(0, 2, 3, 1).contiguous().numpy()
         return HeldOut(frames, self.labels[kept], None if self.sources is None else self.sources[kept])
 
@@ -51,14 +56,35 @@ def split_classes(folder: LabelledFolder, seed: int) -> tuple[npt.NDArray[np.int
         DataError: too few classes for both.
     """
     count = len(folder.classes)
+    sources = np.arange(len(folder.labels)) if folder.sources is None else folder.sources
+    pairs = np.unique(np.stack([folder.labels, sources], axis=1), axis=0)
+    usable = np.flatnonzero(np.bincount(pairs[:, 0], minlength=count) > 1)
     held = max(MIN_VALIDATION_CLASSES, round(VALIDATION_SHARE * count))
     if count - held < 2:
         raise DataError(
             f"{folder.root} has {count} classes. Training needs at least {MIN_VALIDATION_CLASSES + 2}: "
             f"{MIN_VALIDATION_CLASSES} are held out to choose the best checkpoint and to calibrate. Add classes."
         )
-    order = np.random.default_rng([seed, count]).permutation(count)
-    return np.sort(order[held:]), np.sort(order[:held])
+    if len(usable) < held:
+        each = "2 images" if folder.sources is None else "images of 2 sources"
+        raise DataError(
+            f"{len(usable)} classes of {folder.root} have at least {each}; {held} such classes are needed to "
+            "choose the "
+            "best checkpoint and to calibrate. Add images."
+        )
+    held_out = np.sort(np.random.default_rng([seed, count]).permutation(usable)[:held])
+    return np.setdiff1d(np.arange(count), held_out), held_out
+
+
+def _occurrence(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each row, how many equal rows stand before it: int64 [n], from int64 [n, k]."""
+    _, group = np.unique(rows, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], group[order])
+    result = np.empty(len(rows), np.int64)
+    result[order] = np.arange(len(rows)) - starts
+    return result
 
 
 def load_images(

@@ -30,6 +30,7 @@ from .resume import ResumeState, optimizer_tensors, restore_optimizer
 
 VALIDATE_EVERY = 200
 VALIDATION_EPISODES = 200
+SAVE_SECONDS = 60
 WARM_UP = 20
 WEIGHT_DECAY = 1e-4
 FIRST_SCALE = 10.0
@@ -135,6 +136,8 @@ def train(
     loop = _Loop(config, learner, optimizer, training, validation, validator, sampler, device, out, run, clock, on_step)
     if resume:
         loop.restore()
+    else:
+        loop.start_anew()
     loop.run()
     loop.resume_path.unlink(missing_ok=True)
     return Trained(
@@ -192,6 +195,7 @@ class _Loop:
         self.resume_path = out.with_name(out.name + ".resume")
         self.log_path = out.with_name(out.name + ".log.csv")
         self.episode, self.best, self._earlier, self._started = 0, -1.0, 0.0, clock()
+        self._saved_at = 0.0
 
     def seconds(self) -> float:
         """Training time so far, over all sittings."""
@@ -203,7 +207,11 @@ class _Loop:
         rights: list[float] = []
         self.learner.train()
         while (progress := self.config.progress(self.episode, self.seconds())) < 1 or self.best < 0:
-            loss, right = self._step(progress)
+            try:
+                loss, right = self._step(progress)
+            except DataError:
+                self._save_state()  # an episode that cannot be drawn must not cost those before it
+                raise
             self.episode += 1
             losses.append(loss)
             rights.append(right)
@@ -221,14 +229,28 @@ class _Loop:
             )
             if evaluation is not None:
                 self._write_log(step)
-                self._save_state()
                 losses, rights = [], []
+            if evaluation is not None or self.seconds() - self._saved_at > SAVE_SECONDS:
+                self._save_state()
             try:
                 self.on_step(step)
             except KeyboardInterrupt:
                 # Between two episodes the state is whole. An interrupt inside one is not saved: half a step is none.
                 self._save_state()
                 raise
+
+    def start_anew(self) -> None:
+        """Put away what an earlier run left; its checkpoint stays until this run's first one takes its place.
+
+        Raises:
+            TrainingError: nothing can be written there.
+        """
+        try:
+            self.log_path.unlink(missing_ok=True)
+            self.resume_path.write_bytes(b"")  # better to hear now than after the first 200 episodes
+            self.resume_path.unlink()
+        except OSError as error:
+            raise TrainingError(f"{self.out.parent} cannot be written to: {error.strerror or error}.") from None
 
     def restore(self) -> None:
         """Go on from the saved state.
@@ -240,6 +262,8 @@ class _Loop:
             raise TrainingError(f"There is nothing to resume: no {self.resume_path}. Start without --resume.")
         state = ResumeState.read(self.resume_path)
         for key, value in self.run_description.items():
+            if key == "sources" and state.run.get(key) != value:
+                raise TrainingError(f"{self.resume_path} is of a run with another --source-pattern. Give the same one.")
             if state.run.get(key) != value:
                 raise TrainingError(
                     f"{self.resume_path} is of another run: {key} was {state.run.get(key)!r}, now {value!r}. "
@@ -311,6 +335,7 @@ class _Loop:
         return Checkpoint(config.backbone, {}, weights, spec, scale, described, self.validation.held_out())
 
     def _save_state(self) -> None:
+        self._saved_at = self.seconds()
         ResumeState(
             self.episode,
             self.seconds(),
@@ -352,7 +377,7 @@ def _validation_sampler(validation: Images, config: TrainingConfig) -> EpisodeSa
     for way in range(min(config.way, validation.classes), 1, -1):
         for shot in {config.shot: None, 1: None}:
             try:
-                return EpisodeSampler(
+                sampler = EpisodeSampler(
                     validation.labels,
                     sources=validation.sources,
                     way=way,
@@ -360,8 +385,11 @@ def _validation_sampler(validation: Images, config: TrainingConfig) -> EpisodeSa
                     query=1,
                     seed=config.seed,
                 )
+                for number in range(VALIDATION_EPISODES):
+                    sampler.episode(number)
             except DataError:
                 continue
+            return sampler
     raise DataError(
         f"The {validation.classes} classes held out for validation allow no episode: each class needs at least 2 images"
         f"{' of 2 sources' if validation.sources is not None else ''}. Add images."

@@ -28,7 +28,7 @@ from edgefew_runtime.frames import Pixels
 from edgefew_runtime.selftest import check_golden, check_head
 from edgefew_runtime.session import OrtSession, Session
 
-from .calibration import fit_scale, operating_points
+from .calibration import EPISODES, fit_scale, operating_points
 from .checkpoint import Checkpoint, HeldOut, read_checkpoint
 from .episodes import EpisodeSampler
 from .evaluation import BATCH, Embed, embed_folder, torch_embedder
@@ -77,9 +77,12 @@ def export_bundle(
     if not out.absolute().parent.is_dir():
         raise ExportError(f"There is no folder {out.absolute().parent} to write the bundle to. Create it first.")
     checkpoint = read_checkpoint(checkpoint_path)
-    files = _make_files(checkpoint, name or out.name.split(".")[0], version, data, progress)
+    files = _make_files(checkpoint, name or out.name.split(".")[0] or out.name, version, data, progress)
     progress("writing")
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    except OSError as error:
+        raise ExportError(f"{out.absolute().parent} cannot be written to: {error.strerror or error}.") from None
     try:
         _write(part, files)
         _check_as_device(part)
@@ -125,7 +128,8 @@ def _make_files(
     points = operating_points(frames.bundle, _as_held_out(frames), SEED)
     if not points:
         raise ExportError(
-            "The held-out classes are too few to state a threshold for “unknown”: at least 4 classes with 2 images "
+            "The classes to calibrate on are too few to state a threshold for “unknown”: at least 4 classes "
+            "with 2 images "
             "(of different sources) are needed. Give more classes with --data."
         )
     manifest = Manifest(
@@ -168,10 +172,16 @@ def _sampler(frames: ProofFrames) -> EpisodeSampler:
     """Episodes of as many classes as there are, up to `MAX_WAY`."""
     for way in range(min(MAX_WAY, int(frames.labels.max()) + 1), 1, -1):
         try:
-            return EpisodeSampler(frames.labels, sources=frames.sources, way=way, shot=1, query=1, seed=SEED)
+            sampler = EpisodeSampler(frames.labels, sources=frames.sources, way=way, shot=1, query=1, seed=SEED)
+            for number in range(EPISODES):
+                sampler.episode(number)
         except DataError:
             continue
-    raise ExportError("The held-out classes allow no episode at all. Give a labelled folder with --data.")
+        return sampler
+    raise ExportError(
+        "The classes to prove the bundle on allow no episode at all: at least 2 classes with 2 images (of different "
+        "sources) are needed, and 4 to state a threshold for “unknown”. Give more classes with --data."
+    )
 
 
 def _as_held_out(frames: ProofFrames) -> HeldOut:
@@ -246,5 +256,9 @@ def _move(part: Path, out: Path) -> None:
         return
     old = part.with_name(part.name + ".old")
     out.rename(old)
-    part.rename(out)
+    try:
+        part.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
     shutil.rmtree(old)

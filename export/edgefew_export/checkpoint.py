@@ -155,8 +155,18 @@ def read_tensors(path: Path, key: str) -> tuple[dict[str, torch.Tensor], dict[st
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is whole or not there, also after a power failure."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        folder = os.open(path.absolute().parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name is on the disk too
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror or error}. Make room, or check the folder."
+        ) from None

@@ -6,13 +6,17 @@ bundle are asked exactly the same questions.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from edgefew_runtime import DataError
 
-_TRIES = 200
+_TRIES = 100
+_CHECKED = 20
+_ENUMERATED = 8
+_SAMPLED = 256
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class EpisodeSampler:
     >>> sampler.episode(0).support.shape, sampler.episode(0).query.shape
     ((5, 1), (5, 3))
 
-    With sources, each episode splits them in two by coin flips: support comes from one side, queries from the other.
+    With sources, each episode puts every source on one of two sides: support comes from one, queries from the other,
+    for all of its classes.
 
     Args:
         labels: int64 [n], class of each image.
@@ -68,91 +73,86 @@ class EpisodeSampler:
         if min(way - 1, shot, query) < 1:
             raise DataError(f"way {way}, shot {shot}, query {query}: at least 2, 1 and 1 were expected.")
         self.way, self.shot, self.query, self.seed = way, shot, query, seed
-        self._labels = labels
-        self._groups = groups
-        self._order = np.argsort(labels, kind="stable")
-        self._count = int(labels.max()) + 1 if len(labels) else 0
-        self._sources = sources
-        self._source_count = 0 if sources is None else int(sources.max()) + 1
+        self._sources, self._groups = sources, groups
+        order = np.argsort(labels, kind="stable")
+        count = int(labels.max()) + 1 if len(labels) else 0
+        self._members = np.split(order, np.searchsorted(labels[order], np.arange(1, count))) if count else []
+        # Of each class: its sources, and how many of its images each gave.
+        self._origins = (
+            [np.unique(sources[m], return_counts=True) for m in self._members] if sources is not None else []
+        )
+        self._possible = np.array([c for c in range(count) if self._is_possible(c)], np.int64)
         self._check()
 
     def episode(self, number: int) -> Episode:
         """The episode with this number; always the same one."""
         rng = np.random.default_rng([self.seed, number])
         for _ in range(_TRIES):
-            support_side = self._flip_sources(rng)
-            classes = self._choose_classes(self._eligible(support_side), rng)
-            if classes is not None:
-                return self._draw(classes, support_side, rng)
-        raise DataError(self._why_not(f"none found in {_TRIES} tries"))
+            chosen = self._choose(rng)
+            if chosen is not None:
+                return self._draw(*chosen, rng)
+        raise DataError(self._why_not(f"none found in {_TRIES} tries for episode {number}"))
 
-    def _flip_sources(self, rng: np.random.Generator) -> npt.NDArray[np.bool_] | None:
-        """Bool [n], True where an image may be support; None if every image may be either."""
-        if self._sources is None:
-            return None
-        side = rng.random(self._source_count) < 0.5
-        return np.asarray(side[self._sources])
+    def _is_possible(self, label: int) -> bool:
+        if not self._origins:
+            return len(self._members[label]) >= self.shot + self.query
+        return bool(len(_splits(self._origins[label][1], self.shot, self.query)))
 
-    def _eligible(self, support_side: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
-        if support_side is None:
-            counts = np.bincount(self._labels, minlength=self._count)
-            return np.flatnonzero(counts >= self.shot + self.query)
-        support = np.bincount(self._labels[support_side], minlength=self._count)
-        query = np.bincount(self._labels[~support_side], minlength=self._count)
-        return np.flatnonzero((support >= self.shot) & (query >= self.query))
+    def _choose(self, rng: np.random.Generator) -> tuple[list[int], dict[int, bool]] | None:
+        """Classes, and for each of their sources whether it gives support (True) or queries.
 
-    def _choose_classes(
-        self, eligible: npt.NDArray[np.int64], rng: np.random.Generator
-    ) -> npt.NDArray[np.int64] | None:
+        Class after class in random order; each may put those of its sources that no earlier class has placed on either
+        side. A class for which no placing works is passed over.
+        """
+        candidates = self._possible
         if self._groups is not None:
-            groups, sizes = np.unique(self._groups[eligible], return_counts=True)
-            groups = groups[sizes >= self.way]
-            if not len(groups):
+            groups, sizes = np.unique(self._groups[candidates], return_counts=True)
+            if not (sizes >= self.way).any():
                 return None
-            eligible = eligible[self._groups[eligible] == rng.choice(groups)]
-        return rng.choice(eligible, self.way, replace=False) if len(eligible) >= self.way else None
+            candidates = candidates[self._groups[candidates] == rng.choice(groups[sizes >= self.way])]
+        sides: dict[int, bool] = {}
+        chosen: list[int] = []
+        for label in rng.permutation(candidates).tolist():
+            if not self._origins or self._place(label, sides, rng):
+                chosen.append(label)
+                if len(chosen) == self.way:
+                    return chosen, sides
+        return None
 
-    def _draw(
-        self,
-        classes: npt.NDArray[np.int64],
-        support_side: npt.NDArray[np.bool_] | None,
-        rng: np.random.Generator,
-    ) -> Episode:
+    def _place(self, label: int, sides: dict[int, bool], rng: np.random.Generator) -> bool:
+        sources, counts = self._origins[label]
+        splits = _splits(counts, self.shot, self.query)
+        for column, source in enumerate(sources.tolist()):
+            if source in sides:
+                splits = splits[splits[:, column] == sides[source]]
+        if not len(splits):
+            return False
+        sides.update(zip(sources.tolist(), splits[rng.integers(len(splits))].tolist(), strict=True))
+        return True
+
+    def _draw(self, classes: list[int], sides: dict[int, bool], rng: np.random.Generator) -> Episode:
         support = np.empty((self.way, self.shot), np.int64)
         query = np.empty((self.way, self.query), np.int64)
-        sorted_labels = self._labels[self._order]
         for row, label in enumerate(classes):
-            first, last = np.searchsorted(sorted_labels, [label, label + 1])
-            members = rng.permutation(self._order[first:last])
-            if support_side is None:
+            members = rng.permutation(self._members[label])
+            if self._sources is None:
                 support[row], query[row] = members[: self.shot], members[self.shot : self.shot + self.query]
             else:
-                on_support = support_side[members]
+                on_support = np.array([sides[source] for source in self._sources[members].tolist()])
                 support[row] = members[on_support][: self.shot]
                 query[row] = members[~on_support][: self.query]
-        return Episode(support, query, classes)
+        return Episode(support, query, np.array(classes, np.int64))
 
     def _check(self) -> None:
         """Refuse at once what no episode can satisfy, and say what the data has."""
-        if self._groups is not None and not self._enough_in_one_group():
-            raise DataError(self._why_not("no group has that many classes with enough images"))
-        if self._source_count == 1:
+        if self._sources is not None and len(np.unique(self._sources)) == 1:
             raise DataError(self._why_not("all images have the same source, and support and query never share one"))
-        if len(self._possible_classes()) < self.way:
-            raise DataError(self._why_not(f"{len(self._possible_classes())} classes have that many"))
-        self.episode(0)
-
-    def _possible_classes(self) -> npt.NDArray[np.int64]:
-        counts = np.bincount(self._labels, minlength=self._count)
-        possible = counts >= self.shot + self.query
-        if self._sources is not None:
-            pairs = np.unique(np.stack([self._labels, self._sources], axis=1), axis=0)
-            possible &= np.bincount(pairs[:, 0], minlength=self._count) > 1
-        return np.flatnonzero(possible)
-
-    def _enough_in_one_group(self) -> bool:
-        groups = self._groups[self._possible_classes()] if self._groups is not None else np.empty(0, np.int64)
-        return bool(len(groups) and np.bincount(groups).max() >= self.way)
+        if len(self._possible) < self.way:
+            raise DataError(self._why_not(f"{len(self._possible)} classes have that many"))
+        if self._groups is not None and np.bincount(self._groups[self._possible]).max() < self.way:
+            raise DataError(self._why_not("no group has that many classes with enough images"))
+        for number in range(_CHECKED):
+            self.episode(number)
 
     def _why_not(self, reason: str) -> str:
         sides = " from another source" if self._sources is not None else ""
@@ -161,3 +161,24 @@ class EpisodeSampler:
             f"{self.query} query images"
             f"{sides}: {reason}. Add images, or ask for a smaller --way, --shot or --query."
         )
+
+
+def _splits(counts: npt.NDArray[np.int64], shot: int, query: int) -> npt.NDArray[np.bool_]:
+    """Ways to put a class's sources on the support side (True) or the query side, with enough images on both.
+
+    bool [splits, sources]: all there are for up to `_ENUMERATED` sources; for more, those among `_SAMPLED` random ones
+    (always the same) and among the ones that give one source alone to a side.
+    """
+    return _cached_splits(tuple(counts.tolist()), shot, query)
+
+
+@functools.lru_cache(maxsize=65536)
+def _cached_splits(counts: tuple[int, ...], shot: int, query: int) -> npt.NDArray[np.bool_]:
+    m = len(counts)
+    if m <= _ENUMERATED:
+        splits = (np.arange(2**m)[:, None] >> np.arange(m) & 1).astype(bool)
+    else:
+        alone = np.eye(m, dtype=bool)
+        splits = np.concatenate([np.random.default_rng(m).random((_SAMPLED, m)) < 0.5, alone, ~alone])
+    support = splits @ np.array(counts)
+    return np.asarray(splits[(support >= shot) & (sum(counts) - support >= query)])

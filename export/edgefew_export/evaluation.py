@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from edgefew_runtime import FrameError, head
+from edgefew_runtime import DataError, FrameError, head
 from edgefew_runtime.frames import Pixels
 
 from .checkpoint import Checkpoint
@@ -21,6 +21,7 @@ Embed = Callable[[list[Pixels]], head.Embeddings]
 """Raw frames, each uint8 [H, W, 3] → embeddings, float32 [n, d]."""
 
 BATCH = 64
+BATCH_PIXELS = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Evaluation:
 
     Attributes:
         accuracy: mean share of right answers, 0 to 1.
-        ci95: half the width of its 95 % interval: 1.96 standard errors over episodes.
+        ci95: half the width of its 95 % interval: 1.96 standard errors over episodes; None for a single one.
         way: classes in an episode.
         shot: support examples of each.
         query: queries of each.
@@ -38,7 +39,7 @@ class Evaluation:
     """
 
     accuracy: float
-    ci95: float
+    ci95: float | None
     way: int
     shot: int
     query: int
@@ -83,8 +84,7 @@ def evaluate(embeddings: head.Embeddings, sampler: EpisodeSampler, episodes: int
 def summarize(rows: npt.NDArray[np.int64], sampler: EpisodeSampler) -> Evaluation:
     """The accuracy of decisions that `decisions` gave."""
     right = (rows == np.arange(sampler.way)[None, :, None]).mean(axis=(1, 2))
-    spread = right.std(ddof=1) if len(right) > 1 else 0.0
-    ci95 = float(1.96 * spread / np.sqrt(len(right)))
+    ci95 = float(1.96 * right.std(ddof=1) / np.sqrt(len(right))) if len(right) > 1 else None
     return Evaluation(float(right.mean()), ci95, sampler.way, sampler.shot, sampler.query, len(right), sampler.seed)
 
 
@@ -111,16 +111,20 @@ def embed_folder(
         kept += [index for index, _ in batch]
         for part, embed in zip(parts, embedders, strict=True):
             part.append(embed([pixels for _, pixels in batch]))
+    if not kept:
+        raise DataError(f"None of the {len(folder)} images in {folder.root} could be read. Check the files.")
     return [np.concatenate(part) for part in parts], np.array(kept, np.int64)
 
 
 def batches(items: Iterable[tuple[int, Pixels]]) -> Iterator[list[tuple[int, Pixels]]]:
-    """The items in lists of `BATCH`: only so many raw frames are held at once."""
+    """The items in lists of up to `BATCH` frames or `BATCH_PIXELS`: only so much raw data is held at once."""
     batch: list[tuple[int, Pixels]] = []
+    held = 0
     for item in items:
         batch.append(item)
-        if len(batch) == BATCH:
+        held += item[1].shape[0] * item[1].shape[1]
+        if len(batch) == BATCH or held >= BATCH_PIXELS:
             yield batch
-            batch = []
+            batch, held = [], 0
     if batch:
         yield batch

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,11 @@ class LabelledFolder:
         """A hash over names and bytes of all images: two folders with the same hash hold the same data."""
         total = hashlib.sha256()
         for file in self.files:
-            total.update(file.encode() + b"\0" + hashlib.sha256((self.root / file).read_bytes()).digest())
+            try:
+                content = (self.root / file).read_bytes()
+            except OSError:
+                content = b""  # reading it as an image says what is wrong
+            total.update(os.fsencode(file) + b"\0" + hashlib.sha256(content).digest())
         return total.hexdigest()
 
 
@@ -84,8 +89,14 @@ def read_labelled_folder(root: Path, source_pattern: str | None = None, exclude:
     if not root.is_dir():
         seen = "is a file" if root.exists() else "does not exist"
         raise DataError(f"{root} {seen}; a folder of class folders was expected. Check the path.")
-    paths = sorted(p.relative_to(root) for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    paths = [p for p in paths if not any(fnmatch.fnmatch(p.parent.as_posix(), e) for e in exclude)]
+    paths = sorted(path.relative_to(root) for path in _image_files(root))
+    for pattern in exclude:
+        kept = [p for p in paths if not fnmatch.fnmatchcase(p.parent.as_posix(), pattern)]
+        if len(kept) == len(paths):
+            raise DataError(
+                f"--exclude {pattern!r} matches no class in {root}. Check its spelling, upper and lower case."
+            )
+        paths = kept
     if not paths:
         raise DataError(
             f"{root} holds no images (PNG, JPEG, BMP, WebP) in class folders. Expected: {root.name}/CLASS/*.png."
@@ -97,6 +108,10 @@ def read_labelled_folder(root: Path, source_pattern: str | None = None, exclude:
         )
     names = [p.parent.as_posix() for p in paths]
     classes = sorted(set(names))
+    for parent in {Path(c).parent.as_posix() for c in classes} & set(classes):
+        raise DataError(
+            f"{root / parent} holds images and class folders. Move the images into a class folder of their own."
+        )
     parents = [Path(c).parent.as_posix() for c in classes]
     return LabelledFolder(
         root,
@@ -106,6 +121,17 @@ def read_labelled_folder(root: Path, source_pattern: str | None = None, exclude:
         _sources([p.name for p in paths], source_pattern),
         _number(parents, sorted(set(parents))),
     )
+
+
+def _image_files(root: Path) -> Iterator[Path]:
+    """Image files below a folder, links to folders followed; not those whose own or whose folder's name is hidden."""
+    seen = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        below[:] = sorted(name for name in below if not name.startswith(".") and real not in seen)
+        if real not in seen:
+            yield from (Path(folder, n) for n in files if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != ".")
+        seen.add(real)
 
 
 def _number(names: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -150,5 +176,5 @@ def read_frames(
             yield index, load_frame(folder.root / file).pixels
         except FrameError as error:
             if on_bad is None:
-                raise FrameError(f"{error} Use --skip-bad to leave such files out.") from None
+                raise
             on_bad(error)

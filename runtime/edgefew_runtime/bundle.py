@@ -82,8 +82,13 @@ class Bundle:
         try:
             with np.load(io.BytesIO(self._files[GOLDEN_FILE]), allow_pickle=False) as golden:
                 embeddings = golden["embeddings"]
-                return [golden[f"frame_{i}"] for i in range(len(embeddings))], embeddings
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+                frames = [golden[f"frame_{i}"] for i in range(len(embeddings))]
+            if not frames or embeddings.dtype != np.float32 or embeddings.shape[1:] != (self.manifest.dimension,):
+                raise ValueError(f"embeddings {embeddings.dtype} {embeddings.shape}")
+            if any(f.dtype != np.uint8 or f.ndim != 3 or f.shape[2] != 3 for f in frames):
+                raise ValueError("a frame that is not uint8 [H, W, 3]")
+            return frames, embeddings
+        except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
             raise BundleFormatError(
                 f"{GOLDEN_FILE} of {self.path} cannot be read: {error}. Export the bundle again."
             ) from None

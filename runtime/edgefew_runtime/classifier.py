@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ FALSE_ACCEPT_RATE = 0.05
 """The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
 
 _BATCH = 32
+_BATCH_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class _Task:
     prototypes: head.Embeddings
     absent: npt.NDArray[np.int64] | None  # classes whose examples cancel out: they have no direction
     threshold: float | None
+    measured_classes: int | None  # None where the threshold was measured for this many classes or more
 
 
 class Classifier:
@@ -168,7 +170,7 @@ class Classifier:
 
     def embed(self, frames: Iterable[FrameLike]) -> head.Embeddings:
         """Unit vectors of the frames: float32 [n, d]. Frames of one size run together."""
-        return self._embed([load_frame(frame) for frame in frames])
+        return self._embed(load_frame(frame) for frame in frames)
 
     def enroll(self, label: str, frames: FrameLike | Sequence[FrameLike], actor: str = "") -> Enrollment:
         """Add examples of a class, all or none; durable when it returns.
@@ -182,21 +184,27 @@ class Classifier:
             FrameError: a frame cannot be read or gives no embedding; nothing was enrolled.
         """
         many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
-        loaded = [load_frame(frame) for frame in many]
-        if not loaded:
+        if not many:
             raise FrameError(f"No frame was given for {label!r}; at least one was expected.")
-        embeddings = self._embed(loaded)
-        for frame, good in zip(loaded, head.valid_rows(embeddings), strict=True):
+        sources: list[tuple[str, str]] = []
+
+        def loaded() -> Iterator[Frame]:
+            for given in many:
+                frame = load_frame(given)
+                sources.append((frame.name, frame.sha256()))
+                yield frame
+
+        embeddings = self._embed(loaded())
+        for (name, _), good in zip(sources, head.valid_rows(embeddings), strict=True):
             if not good:
-                raise FrameError(f"{frame.name} gives no usable embedding (zero or not a number). Leave it out.")
+                raise FrameError(f"{name} gives no usable embedding (zero or not a number). Leave it out.")
         examples = [
-            Example(row, frame.name, frame.sha256())
-            for row, frame in zip(head.to_grid(embeddings), loaded, strict=True)
+            Example(row, name, digest) for row, (name, digest) in zip(head.to_grid(embeddings), sources, strict=True)
         ]
         added = self.gallery.enroll(label, examples, actor)
         label = label.strip()
         count = next((c.examples for c in self.classes() if c.label == label), 0)
-        names = [(frame.name, new) for frame, new in zip(loaded, added, strict=True)]
+        names = [(name, new) for (name, _), new in zip(sources, added, strict=True)]
         return Enrollment(label, count, tuple(n for n, new in names if new), tuple(n for n, new in names if not new))
 
     def classify(self, frame: FrameLike) -> Answer:
@@ -206,6 +214,16 @@ class Classifier:
     def classify_many(self, frames: Iterable[FrameLike]) -> list[Answer]:
         """What each frame is taken for; frames of one size run together."""
         return [self._answer(row) for row in self.embed(frames)]
+
+    def threshold_note(self) -> str | None:
+        """What to know about the threshold now in use; None if it was measured for a gallery of this size."""
+        task = self._current_task()
+        if task.measured_classes is None:
+            return None
+        return (
+            f"{len(task.labels)} classes are enrolled; the threshold for “unknown” was measured with up to "
+            f"{task.measured_classes} and is extrapolated from there, so the false-accept rate is not promised"
+        )
 
     def classes(self) -> list[EnrolledClass]:
         """The enrolled classes, oldest first."""
@@ -219,16 +237,18 @@ class Classifier:
         """Take back the last enroll or forget; gives what was undone."""
         return self.gallery.undo(actor)
 
-    def _embed(self, frames: Sequence[Frame]) -> head.Embeddings:
-        result = np.empty((len(frames), self.bundle.manifest.dimension), np.float32)
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, frame in enumerate(frames):
-            by_shape.setdefault(frame.pixels.shape, []).append(index)
-        for indices in by_shape.values():
-            for start in range(0, len(indices), _BATCH):
-                batch = indices[start : start + _BATCH]
-                result[batch] = self._session.run({"frames": np.stack([frames[i].pixels for i in batch])})[0]
-        return result
+    def _embed(self, frames: Iterable[Frame]) -> head.Embeddings:
+        """Unit vectors: float32 [n, d]. Holds only so many pixels at once; frames of one size run together."""
+        parts: list[head.Embeddings] = []
+        for batch in _batches(frames):
+            result = np.empty((len(batch), self.bundle.manifest.dimension), np.float32)
+            by_shape: dict[tuple[int, ...], list[int]] = {}
+            for index, frame in enumerate(batch):
+                by_shape.setdefault(frame.pixels.shape, []).append(index)
+            for indices in by_shape.values():
+                result[indices] = self._session.run({"frames": np.stack([batch[i].pixels for i in indices])})[0]
+            parts.append(result)
+        return np.concatenate(parts) if parts else np.empty((0, self.bundle.manifest.dimension), np.float32)
 
     def _current_task(self) -> _Task:
         if self._task.version != self.gallery.version():
@@ -239,15 +259,17 @@ class Classifier:
         # The version first: a change in between is then seen at the next call, not missed.
         version = self.gallery.version()
         state = self.gallery.state()
-        threshold = None
+        threshold = measured = None
         if self._false_accept_rate is not None:
             shot = int(np.median(state.counts)) if len(state.counts) else 1
             point = self.bundle.manifest.operating_point(len(state.labels), shot, self._false_accept_rate)
             threshold = None if point is None else point.threshold
+            if point is not None and not point.episodes:
+                measured = max(p.way for p in self.bundle.manifest.operating_points)
         prototypes = head.unit(state.sums)
         present = prototypes.any(axis=1)
         absent = None if present.all() else np.flatnonzero(~present)
-        return _Task(version, state.labels, prototypes, absent, threshold)
+        return _Task(version, state.labels, prototypes, absent, threshold, measured)
 
     def _answer(self, embedding: head.Embeddings) -> Answer:
         task = self._current_task()
@@ -271,3 +293,17 @@ class Classifier:
             runner_up = task.labels[int(scores.argmax())]
         known = task.threshold is None or score >= task.threshold
         return Answer(task.labels[best], probability, score, known, runner_up, task.threshold)
+
+
+def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """The frames in lists of up to `_BATCH` frames or `_BATCH_PIXELS` pixels."""
+    batch: list[Frame] = []
+    held = 0
+    for frame in frames:
+        batch.append(frame)
+        held += frame.pixels.shape[0] * frame.pixels.shape[1]
+        if len(batch) == _BATCH or held >= _BATCH_PIXELS:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -66,7 +69,8 @@ def load_frame(frame: FrameLike) -> Frame:
         return Frame(_from_array(frame), "array")
     if isinstance(frame, (str, Path)):
         path = Path(frame)
-        return _decode(_read(path), str(path))
+        # A file name that is not UTF-8 is kept as something that can be stored and shown.
+        return _decode(_read(path), os.fsencode(path).decode("utf-8", "backslashreplace"))
     if isinstance(frame, (bytes, bytearray, memoryview)):
         return _decode(bytes(frame), "bytes")
     if type(frame).__module__.partition(".")[0] == "PIL":
@@ -116,13 +120,15 @@ def _decode(data: bytes, name: str) -> Frame:
             "or give frames as numpy arrays."
         ) from None
     try:
-        image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and an error
+            image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
     except Image.DecompressionBombError:
         raise FrameError(f"{name} unpacks to more than {MAX_PIXELS:,} pixels and was not opened.") from None
     except UnidentifiedImageError:
         expected = "PNG, JPEG, BMP or WebP was expected"
         raise FrameError(f"{name} is not an image that can be read ({expected}). Check the file.") from None
-    except Exception as error:
+    except (OSError, ValueError, SyntaxError, struct.error) as error:
         raise FrameError(f"{name} is a damaged image: {error}. Check the file.") from None
     with image:
         pixels = _from_image(image, name)
@@ -144,5 +150,5 @@ def _from_image(image: Any, name: str) -> Pixels:
             rgba = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
         return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
-    except Exception as error:
+    except (OSError, ValueError, SyntaxError, struct.error, MemoryError) as error:
         raise FrameError(f"{name} is a damaged image: {error}. Check the file.") from None

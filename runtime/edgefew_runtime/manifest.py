@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .errors import BundleFormatError
 
 FORMAT = 1
 """The version of EdgeFew's part of the manifest. A reader refuses a higher one."""
+
+
+_UNKNOWN_SLOPE = 0.08
+"""Rise of the threshold with the logarithm of the number of classes, where only one number was measured."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,10 @@ class OperatingPoint:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> OperatingPoint:
         """From the manifest's JSON."""
-        return cls(**data)
+        point = cls(**data)
+        if not all(map(_is_number, data.values())):
+            raise ValueError("an operating point must be numbers")
+        return point
 
     def to_dict(self) -> dict[str, Any]:
         """As the manifest's JSON has it."""
@@ -152,6 +160,12 @@ class Manifest:
                 f"manifest.json is not that of an EdgeFew bundle ({type(error).__name__}: {error}). Export the "
                 "bundle again."
             ) from None
+        if manifest.dimension < 1 or not (_is_number(manifest.scale) and manifest.scale > 0):
+            raise BundleFormatError(
+                f"manifest.json has the dimension {manifest.dimension} and the scale {manifest.scale}; both "
+                "must be above "
+                "0. Export the bundle again."
+            )
         if manifest.metric != "cosine" or manifest.input.kind != "image":
             raise BundleFormatError(
                 f"The bundle has the metric {manifest.metric!r} and inputs of kind {manifest.input.kind!r}; "
@@ -180,15 +194,38 @@ class Manifest:
         }
 
     def operating_point(self, way: int, shot: int, false_accept_rate: float) -> OperatingPoint | None:
-        """The point measured nearest to this gallery, on the careful side; None if the bundle has none for the rate.
+        """The threshold for a gallery of this size, on the careful side; None if the bundle has none for the rate.
 
-        The smallest measured way that is not below the gallery's (more classes, more chances for a false accept), or
-        the largest there is; then the largest measured shot that is not above the gallery's, or the smallest there is.
+        More classes mean more chances for a false accept. The threshold comes from the smallest measured way that is
+        not below the gallery's; beyond the largest, it is extrapolated along the logarithm of the way (the maximum
+        of many scores grows like that), and the point's `episodes` is 0: it was not measured. Of the two measured
+        shots next to the gallery's, the one with the higher threshold counts.
         """
         points = [p for p in self.operating_points if p.false_accept_rate == false_accept_rate]
         if not points:
             return None
-        ways = {p.way for p in points}
-        chosen = min((w for w in ways if w >= way), default=max(ways))
-        points = sorted((p for p in points if p.way == chosen), key=lambda p: p.shot)
-        return next((p for p in reversed(points) if p.shot <= shot), points[0])
+        careful = {w: _nearest_shot([p for p in points if p.way == w], shot) for w in {p.way for p in points}}
+        enough = [w for w in careful if w >= way]
+        if enough:
+            return careful[min(enough)]
+        largest = max(careful)
+        slopes = [
+            (careful[largest].threshold - point.threshold) / math.log(largest / w)
+            for w, point in careful.items()
+            if w < largest
+        ]
+        # A single measured way tells no slope: then a step that no backbone here has needed.
+        rise = max([*slopes, 0.0]) if slopes else _UNKNOWN_SLOPE
+        threshold = min(1.0, careful[largest].threshold + rise * math.log(way / largest))
+        return replace(careful[largest], way=way, threshold=threshold, episodes=0)
+
+
+def _nearest_shot(points: list[OperatingPoint], shot: int) -> OperatingPoint:
+    """Of the points measured with the next fewer and the next more examples, the one with the higher threshold."""
+    below = max((p for p in points if p.shot <= shot), key=lambda p: p.shot, default=None)
+    above = min((p for p in points if p.shot >= shot), key=lambda p: p.shot, default=None)
+    return max((p for p in (below, above) if p is not None), key=lambda p: p.threshold)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -18,11 +18,16 @@ def write_packed(file: Path, files: Mapping[str, bytes]) -> None:
     """
     if file.exists():
         raise BundleError(f"{file} exists already. Give another name, or delete it first.")
+    if (file.absolute().parent / bundle.SUMS_FILE).exists():
+        raise BundleError(f"{file} would lie inside a bundle, which would then be refused. Give another place.")
     part = file.with_name(file.name + ".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name), files[name])
-    part.replace(file)
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(files):
+                archive.writestr(zipfile.ZipInfo(name), files[name])
+        part.replace(file)
+    except OSError as error:
+        raise BundleError(f"{file} cannot be written: {error.strerror or error}.") from None
 
 
 def read_packed(path: Path) -> dict[str, bytes]:

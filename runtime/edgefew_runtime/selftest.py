@@ -51,6 +51,12 @@ def check_golden(bundle: Bundle, session: Session) -> float:
     """
     frames, expected = bundle.golden()
     computed = np.concatenate([session.run({"frames": frame[None]})[0] for frame in frames])
+    if computed.shape != expected.shape:
+        raise SelfTestError(
+            f"{bundle.path} gives embeddings of shape {computed.shape[1:]} where its manifest says "
+            f"{expected.shape[1:]}. "
+            "Export the bundle again."
+        )
     cosines = np.sum(head.unit(computed) * head.unit(expected), axis=1)
     # min() of an array with NaN is NaN, and no comparison with NaN holds: hence "not … >=".
     if not cosines.min() >= GOLDEN_COSINE:
@@ -130,8 +136,8 @@ def verify(path: str | Path, gallery: str | Path | None = None, provider: str = 
 
 def _verify_gallery(bundle: Bundle, path: str | Path) -> Verdict:
     try:
-        if not Path(path).exists():
-            return Verdict("gallery", False, f"there is no gallery {path}")
+        if not Path(path).exists() or not Path(path).stat().st_size:
+            return Verdict("gallery", False, f"there is no gallery {path}, or it is empty")
         with Gallery(path, bundle.id, bundle.manifest.dimension) as gallery:
             problems = gallery.problems()
             seen = f"{len(gallery.classes())} classes, {len(gallery.log())} events, chain and sums hold"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from .errors import BundleCorruptError, ProviderError, RuntimeMissingError
+from .errors import BundleCorruptError, BundleFormatError, ProviderError, RuntimeMissingError
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -61,7 +61,12 @@ class OrtSession:
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The graph's outputs, in its order."""
-        outputs: list[npt.NDArray[Any]] = self._session.run(None, dict(inputs))
+        try:
+            outputs: list[npt.NDArray[Any]] = self._session.run(None, dict(inputs))
+        except Exception as error:
+            raise BundleFormatError(
+                f"The graph does not take what a bundle's graph takes ({error}). Export the bundle again."
+            ) from None
         return outputs
 
 
@@ -73,6 +78,11 @@ def _provider_name(provider: str, available: Sequence[str]) -> str:
             'For an NVIDIA GPU: pip install "edgefew-runtime[gpu]".'
         )
     return wanted
+
+
+def has_cuda() -> bool:
+    """Whether the onnxruntime installed here can run on an NVIDIA GPU."""
+    return PROVIDERS["cuda"] in _import_onnxruntime().get_available_providers()
 
 
 def _import_onnxruntime() -> Any:

@@ -71,3 +71,20 @@ def test_within_a_group_all_classes_are_of_one_group() -> None:
 def test_what_cannot_be_drawn_is_said_at_once(changes: dict[str, object], says: str) -> None:
     with pytest.raises(DataError, match=says):
         sampler(**changes)
+
+
+def test_sources_of_one_class_each_work_with_every_class_in_the_episode() -> None:
+    labels = np.repeat(np.arange(30), 6)
+    tracks = np.arange(180) // 3  # two tracks a class, of no other class
+    draws = EpisodeSampler(labels, sources=tracks, way=30, shot=3, query=3, seed=0)
+    for number in range(100):
+        episode = draws.episode(number)
+        assert not set(tracks[episode.support].ravel()) & set(tracks[episode.query].ravel())
+
+
+def test_many_sources_are_split_too() -> None:
+    labels, smears = np.repeat([0, 1, 2], 40), np.tile(np.arange(40), 3)
+    draws = EpisodeSampler(labels, sources=smears, way=3, shot=15, query=15, seed=0)
+    for number in range(50):
+        episode = draws.episode(number)
+        assert not set(smears[episode.support].ravel()) & set(smears[episode.query].ravel())

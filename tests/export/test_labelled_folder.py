@@ -75,8 +75,34 @@ def test_unreadable_files_stop_with_their_path_or_are_counted(nested: Path) -> N
     bad = nested / "Latin/character00/00_9.png"
     bad.write_text("no image")
     folder = read_labelled_folder(nested)
-    with pytest.raises(FrameError, match=r"00_9\.png .* --skip-bad"):
+    with pytest.raises(FrameError, match=r"00_9\.png is not an image"):
         list(read_frames(folder))
     errors: list[FrameError] = []
     assert len(list(read_frames(folder, errors.append))) == 12
     assert len(errors) == 1
+
+
+def test_a_pattern_that_excludes_nothing_is_refused(nested: Path) -> None:
+    with pytest.raises(DataError, match=r"'greek/\*' matches no class"):
+        read_labelled_folder(nested, exclude=["greek/*"])
+
+
+def test_images_beside_class_folders_are_refused(nested: Path) -> None:
+    Image.new("L", (4, 4)).save(nested / "Greek" / "loose.png")
+    with pytest.raises(DataError, match="Greek holds images and class folders"):
+        read_labelled_folder(nested)
+
+
+def test_links_to_folders_are_followed_and_hidden_names_are_not(nested: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    Image.new("L", (4, 4)).save(outside / "a.png")
+    (nested / "Linked").symlink_to(outside)
+    (nested / "loop").symlink_to(nested)
+    hidden = nested / "Latin/.thumbnails"
+    hidden.mkdir()
+    for path in (hidden / "a.png", nested / "Latin/character00/._00_1.png"):
+        Image.new("L", (4, 4)).save(path)
+    folder = read_labelled_folder(nested)
+    assert folder.classes == ("Greek/character00", "Greek/character01", "Latin/character00", "Linked")
+    assert len(folder) == 13

@@ -195,3 +195,57 @@ def test_onnxruntimes_own_package_reader_opens_it(bundle: Path) -> None:
     if context is None:
         pytest.skip("this onnxruntime has no ModelPackageContext")
     assert context(str(bundle)) is not None
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("embedding", {"dimension": 0}),
+        ("embedding", {"dimension": 7}),
+        ("embedding", {"scale": float("nan")}),
+        ("embedding", {"scale": -10}),
+        ("operating_points", {"threshold": float("nan")}),
+        ("operating_points", {"threshold": "high"}),
+        ("operating_points", {"surplus": 1}),
+    ],
+)
+def test_a_manifest_that_lies_is_refused(copy: Path, part: str, changes: dict[str, object]) -> None:
+    def lie(ours: dict) -> None:
+        (ours[part][0] if part == "operating_points" else ours[part]).update(changes)
+
+    edit_manifest(copy, lie)
+    with pytest.raises(BundleError):
+        Classifier.open(copy)
+
+
+@pytest.mark.parametrize("what", ["no frames", "float frames", "flat frames", "flat embeddings", "another graph"])
+def test_golden_vectors_and_graphs_that_are_none_are_refused(copy: Path, what: str) -> None:
+    with np.load(copy / "golden.npz") as golden:
+        arrays = dict(golden)
+    if what == "no frames":
+        arrays = {"embeddings": arrays["embeddings"][:0]}
+    elif what == "float frames":
+        arrays["frame_0"] = arrays["frame_0"].astype(np.float32)
+    elif what == "flat frames":
+        arrays["frame_0"] = arrays["frame_0"][0]
+    elif what == "flat embeddings":
+        arrays["embeddings"] = arrays["embeddings"][:, 0]
+    else:
+        shutil.copy(copy / "enroll/fp32/model.onnx", copy / "embed/fp32/model.onnx")
+    np.savez(copy / "golden.npz", **arrays)
+    seal(copy)
+    with pytest.raises(BundleError):
+        Classifier.open(copy)
+
+
+def test_thresholds_rise_beyond_what_was_measured(bundle: Path) -> None:
+    manifest = Bundle.open(bundle).manifest
+    ways = sorted({p.way for p in manifest.operating_points})
+    measured = manifest.operating_point(ways[-1], 1, 0.05)
+    beyond = manifest.operating_point(10 * ways[-1], 1, 0.05)
+    assert measured is not None
+    assert beyond is not None
+    assert measured.episodes > 0
+    assert beyond.episodes == 0
+    assert measured.threshold < beyond.threshold <= 1
+    assert manifest.operating_point(2, 1, 0.77) is None

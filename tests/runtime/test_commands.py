@@ -80,6 +80,31 @@ def test_a_packed_bundle_works_everywhere(
     assert cli("classify", packed, files["figure50"][0], "--gallery", enrolled).exit_code == 0
 
 
+def test_a_mistake_in_the_first_enrolment_leaves_no_gallery(cli: Cli, bundle: Path, tmp_path: Path) -> None:
+    assert cli("enroll", bundle, "stop", "nowhere.png", "--gallery", tmp_path / "new.gallery").exit_code == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_emptied_gallery_is_not_taken_for_a_new_one(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.gallery"
+    empty.touch()
+    for command in (["classify", bundle, files["figure50"][0]], ["classes"], ["verify", bundle]):
+        assert cli(*command, "--gallery", empty).exit_code == 1
+        assert empty.stat().st_size == 0
+
+
+def test_more_classes_than_were_measured_is_told(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], gallery_path: Path
+) -> None:
+    for label in files:
+        cli("enroll", bundle, label, files[label][0], "--gallery", gallery_path)
+    result = cli("classify", bundle, files["figure50"][1], "--gallery", gallery_path)
+    assert "10 classes are enrolled; the threshold" in result.stderr
+    assert "is extrapolated" in result.stderr
+
+
 def test_an_unreadable_file_does_not_hide_the_other_answers(
     cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path, tmp_path: Path
 ) -> None:

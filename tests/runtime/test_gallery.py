@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,6 +39,11 @@ def example(number: int) -> Example:
 
 def open_gallery(path: Path | None) -> Gallery:
     return Gallery(path, BUNDLE, DIMENSION)
+
+
+def make_gallery(path: Path) -> None:
+    with open_gallery(path) as gallery:
+        gallery.enroll("stop", [example(1)])
 
 
 def snapshot(gallery: Gallery) -> tuple[object, ...]:
@@ -174,7 +183,7 @@ def test_changed_examples_and_sums_are_found(gallery_path: Path, tamper: str, sa
 
 
 def test_a_gallery_of_another_bundle_is_refused_and_left_alone(gallery_path: Path) -> None:
-    open_gallery(gallery_path).close()
+    make_gallery(gallery_path)
     before = gallery_path.read_bytes()
     with pytest.raises(GalleryMismatchError, match="another bundle"):
         Gallery(gallery_path, OTHER, DIMENSION)
@@ -203,7 +212,7 @@ def test_another_programs_database_is_refused_and_left_alone(gallery_path: Path)
 
 
 def test_a_gallery_of_a_later_format_is_refused(gallery_path: Path) -> None:
-    open_gallery(gallery_path).close()
+    make_gallery(gallery_path)
     with sqlite3.connect(gallery_path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
@@ -398,9 +407,51 @@ def test_a_locked_gallery_answers_but_does_not_change(gallery_path: Path) -> Non
 
 
 def test_a_gallery_with_tables_of_its_own_is_refused(gallery_path: Path) -> None:
-    open_gallery(gallery_path).close()
+    make_gallery(gallery_path)
     with sqlite3.connect(gallery_path) as db:
         db.execute("CREATE TRIGGER evil AFTER INSERT ON class BEGIN DELETE FROM example; END")
     db.close()
     with pytest.raises(GalleryFormatError, match="other tables"):
         open_gallery(gallery_path)
+
+
+def test_the_first_change_makes_the_file(gallery_path: Path) -> None:
+    with open_gallery(gallery_path) as gallery, open_gallery(gallery_path) as other:
+        assert gallery.classes() == other.classes() == []
+        assert not gallery_path.exists()
+        gallery.enroll("stop", [example(1)])
+        assert gallery_path.exists()
+        assert [c.label for c in other.classes()] == ["stop"]
+        other.enroll("go", [example(2)])
+        assert [c.label for c in gallery.classes()] == ["stop", "go"]
+        assert not gallery.problems()
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write everywhere")
+def test_a_read_only_gallery_can_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "flash"
+    folder.mkdir()
+    make_gallery(folder / "site.gallery")
+    (folder / "site.gallery").chmod(0o444)
+    folder.chmod(0o555)
+    code = (
+        "import sys; from edgefew_runtime import Gallery, GalleryError\n"
+        "gallery = Gallery(sys.argv[1])\nprint([c.label for c in gallery.classes()])\n"
+        "try:\n    gallery.forget('stop')\nexcept GalleryError as error:\n    print(error)\n"
+    )
+    # Root may write everywhere; without that capability it is a user like any other.
+    drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
+    command = [*drop, sys.executable, "-c", code, str(folder / "site.gallery")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("['stop']")
+    assert "is read-only here. Nothing was changed" in done.stdout
+
+
+def test_an_actor_or_source_that_is_not_utf8_is_kept_readable() -> None:
+    gallery = open_gallery(None)
+    gallery.enroll("stop", [example(1)], actor="Ren\udce9")
+    assert gallery.log()[1].actor == "Ren\\udce9"
+    with pytest.raises(LabelError):
+        gallery.forget("caf\udce9")

@@ -116,9 +116,11 @@ def test_a_truncated_gallery_is_refused_or_whole(gallery_path: Path, share: floa
             raise GalleryError("found")
 
 
-def test_creating_is_all_or_nothing(tmp_path: Path) -> None:
+def test_what_a_killed_creation_leaves_is_made_whole(tmp_path: Path) -> None:
     path = tmp_path / "new.gallery"
     path.touch()  # what a process leaves that was killed before its first commit
     with Gallery(path, BUNDLE, DIMENSION) as gallery:
         gallery.enroll("stop", [example(1)])
         assert not gallery.problems()
+    with Gallery(path, BUNDLE, DIMENSION) as gallery:
+        assert [c.label for c in gallery.classes()] == ["stop"]

@@ -42,7 +42,8 @@ def test_the_interval_shrinks_with_episodes(cli: Cli, unseen_folder: Path) -> No
 def test_people_read_the_interval(cli: Cli, unseen_folder: Path) -> None:
     output = cli("evaluate", "raw-pixels", unseen_folder, "--episodes", 50).stdout
     assert output.startswith("5-way 1-shot: ")
-    assert "95 % interval, 50 episodes, seed 0" in output
+    assert "(95 % interval), 50 episodes, seed 0" in output
+    assert "no interval from one episode" in cli("evaluate", "raw-pixels", unseen_folder, "--episodes", 1).stdout
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ def test_people_read_the_interval(cli: Cli, unseen_folder: Path) -> None:
         (["--shot", "6"], "6 support"),
         (["--source-pattern", "("], "not a regular expression"),
         (["--exclude", "*"], "holds no images"),
+        (["--exclude", "nothing*"], "matches no class"),
         (["--against", "nowhere"], "There is no bundle nowhere"),
     ],
 )
@@ -66,3 +68,16 @@ def test_raw_pixels_are_unit_vectors() -> None:
     embeddings = raw_pixels(frames)
     assert embeddings.shape == (2, 784)
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_no_readable_image_at_all_is_said(cli: Cli, tmp_path: Path) -> None:
+    for kind in range(6):
+        (tmp_path / f"c{kind}").mkdir()
+        for take in range(2):
+            (tmp_path / f"c{kind}" / f"{take}.png").write_text("no image")
+    result = cli("evaluate", "raw-pixels", tmp_path, "--skip-bad")
+    assert result.exit_code == 1
+    assert "None of the 12 images" in result.stderr
+    result = cli("evaluate", "raw-pixels", tmp_path)
+    assert "0.png is not an image" in result.stderr
+    assert "Use --skip-bad" in result.stderr

@@ -75,5 +75,5 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "mine.txt").write_text("dear")
     result = cli("data", "pictograms", tmp_path)
     assert result.exit_code == 1
-    assert "is not empty" in result.stderr
+    assert "is not an empty folder" in result.stderr
     assert [f.name for f in tmp_path.iterdir()] == ["mine.txt"]

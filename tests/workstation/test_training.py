@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from edgefew_export.checkpoint import read_checkpoint
@@ -21,9 +22,10 @@ from safetensors import safe_open
 
 from edgefew.training.augment import Augmentation
 from edgefew.training.config import TrainingConfig
+from edgefew.training.dataset import Images, split_classes
 from edgefew.training.loop import Step, train
 from edgefew.training.prototypical import prototypical_loss
-from tests.conftest import SOURCE_PATTERN, Cli
+from tests.conftest import SOURCE_PATTERN, Cli, draw_class, draw_folder
 
 
 def config(**changes: object) -> TrainingConfig:
@@ -166,7 +168,12 @@ def test_colour_is_kept_when_asked(tmp_path: Path) -> None:
         ({"episodes": None}, "Neither --episodes nor --minutes"),
         ({"channels": 2}, "--channels 2"),
         ({"image_size": 8}, "--image-size 8"),
-        ({"episodes": -1}, "above zero"),
+        ({"episodes": -1}, "--episodes -1"),
+        ({"episodes": 0}, "--episodes 0"),
+        ({"minutes": float("nan")}, "--minutes nan"),
+        ({"minutes": 0.0}, "--minutes 0"),
+        ({"learning_rate": -1.0}, "--learning-rate -1"),
+        ({"seed": -1}, "--seed -1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes: dict[str, object], says: str) -> None:
@@ -230,3 +237,46 @@ def test_a_gpu_that_is_not_there_is_said(training_folder: Path, tmp_path: Path) 
         pytest.skip("there is a CUDA GPU here")
     with pytest.raises(TrainingError, match="finds no CUDA GPU"):
         train(read_labelled_folder(training_folder), tmp_path / "g.ckpt", config(device="cuda"))
+
+
+def test_a_failed_replacement_keeps_the_old_checkpoint(training_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    out = tmp_path / "dear.ckpt"
+    out.write_bytes(b"dear")
+    for arguments in (["nowhere"], [training_folder, "--way", 99], [training_folder, "--resume"]):
+        assert cli("train", *arguments, "--out", out, "--episodes", 2, "--replace").exit_code != 0
+        assert out.read_bytes() == b"dear"
+
+
+def test_tracks_of_their_own_train_to_the_end(tmp_path: Path) -> None:
+    data = tmp_path / "tracks"
+    for kind in range(12):
+        folder = data / f"sign{kind}"
+        folder.mkdir(parents=True)
+        for track in range(2):
+            for take in range(2):
+                draw_class(kind, track, take).save(folder / f"s{kind}t{track}_{take}.png")
+    folder = read_labelled_folder(data, r"^(s\d+t\d)_")
+    trained = train(folder, tmp_path / "t.ckpt", config(way=8, query=2, episodes=25))
+    assert trained.episodes == 25
+
+
+def test_every_held_out_class_is_in_the_checkpoint(monkeypatch: pytest.MonkeyPatch, training_folder: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    images = Images(torch.zeros(len(folder), 1, 4, 4, dtype=torch.uint8), folder.labels, folder.sources, 24)
+    monkeypatch.setattr("edgefew.training.dataset.MAX_HELD_OUT_BYTES", 16 * 24 * 2)
+    kept = images.held_out()
+    assert np.bincount(kept.labels).tolist() == [2] * 24
+    assert kept.sources is not None
+    assert all(len(set(kept.sources[kept.labels == label])) == 2 for label in range(24))
+
+
+def test_classes_that_cannot_be_asked_about_are_not_held_out(tmp_path: Path) -> None:
+    data = draw_folder(tmp_path / "data", range(9))
+    for folder in sorted(data.iterdir())[:4]:
+        for file in sorted(folder.iterdir())[1:]:
+            file.unlink()
+    for seed in range(5):
+        _, held = split_classes(read_labelled_folder(data, SOURCE_PATTERN), seed)
+        assert set(held) <= {4, 5, 6, 7, 8}
+    with pytest.raises(DataError, match="images of 2 sources"):
+        split_classes(read_labelled_folder(draw_folder(tmp_path / "few", range(9), sources=1), SOURCE_PATTERN), 0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Answer, Classifier
-from edgefew_runtime.errors import FrameError, GalleryFormatError
+from edgefew_runtime.errors import FrameError
 
-from .options import bundle_argument, gallery_option, json_option, print_json, provider_option
+from .options import bundle_argument, gallery_option, json_option, print_json, provider_option, require_gallery
 
 
 @click.command()
@@ -39,13 +39,14 @@ def classify(
 
     A file that cannot be read is told of on standard error; the others are answered, and the exit status is 1.
     """
-    if not gallery.exists():
-        raise GalleryFormatError(f"There is no gallery {gallery}. Check the path, or enroll a class first.")
+    require_gallery(gallery)
     rate = None if always_answer else false_accept_rate
     bad = 0
     with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=rate) as classifier:
         if not classifier.classes():
             click.echo(f"note: nothing is enrolled in {gallery}, so everything is unknown", err=True)
+        if note := classifier.threshold_note():
+            click.echo(f"note: {note}", err=True)
         for file in files:
             try:
                 answer = classifier.classify(file)

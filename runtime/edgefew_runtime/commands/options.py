@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edgefew_runtime.bundle import Bundle
+from edgefew_runtime.errors import GalleryFormatError
 from edgefew_runtime.gallery import Gallery
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON alone on standard output.")
@@ -91,6 +92,14 @@ def read_passphrase(file: Path) -> str:
         raise click.ClickException(f"The pass-phrase file {file} cannot be read: {error}.") from None
 
 
+def require_gallery(gallery: Path) -> None:
+    """Refuse a gallery that is not there, or that a disk fault emptied: reading must not make a new one."""
+    if not gallery.exists():
+        raise GalleryFormatError(f"There is no gallery {gallery}. Check the path, or enroll a class first.")
+    if gallery.stat().st_size == 0:
+        raise GalleryFormatError(f"{gallery} is empty (0 bytes): it is no gallery. Restore a copy, or enroll anew.")
+
+
 def open_gallery(gallery: Path, bundle: Path | None, passphrase_file: Path | None = None) -> Gallery:
     """A gallery that exists; checked against the bundle if one is given."""
     found = _open_gallery(gallery, bundle)
@@ -100,7 +109,8 @@ def open_gallery(gallery: Path, bundle: Path | None, passphrase_file: Path | Non
 
 
 def _open_gallery(gallery: Path, bundle: Path | None) -> Gallery:
+    require_gallery(gallery)
     opened = None if bundle is None else Bundle.open(bundle)
-    if opened is not None and gallery.exists():
+    if opened is not None:
         return Gallery(gallery, opened.id, opened.manifest.dimension)
     return Gallery(gallery)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,26 +42,15 @@ class Database:
     ) -> None:
         if sqlite3.sqlite_version_info < _MIN_SQLITE:
             raise GalleryError(f"SQLite {sqlite3.sqlite_version} is too old: a gallery needs 3.37 or newer.")
-        self._path = path
+        self._path, self._bundle_id, self._first_event = path, bundle_id, first_event
+        self._meta = {"bundle_id": bundle_id, "dimension": str(dimension)}
         self._lock = threading.RLock()
         self._own_changes = 0
-        is_new = path is None or _is_empty(path)
-        if is_new and (bundle_id is None or dimension is None):
+        # A gallery that is not there yet is empty; the first change makes the file. So a mistake before it leaves none.
+        self._is_pending = path is not None and _is_empty(path)
+        if self._is_pending and (bundle_id is None or dimension is None):
             raise GalleryFormatError(f"There is no gallery {path}. Check the path, or enroll a class first.")
-        with self._explained():
-            self._connection = sqlite3.connect(
-                path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-        try:
-            with self._explained():
-                if is_new:
-                    self._create({"bundle_id": bundle_id, "dimension": str(dimension)}, first_event)
-                self._check_identity(bundle_id)
-                for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
-                    self._connection.execute(f"PRAGMA {pragma}")
-        except BaseException:
-            self._connection.close()
-            raise
+        self._connection = self._open(None if self._is_pending else path, create=self._is_pending or path is None)
 
     def close(self) -> None:
         """Close the file."""
@@ -69,6 +60,7 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, to read one state of the gallery with."""
         with self._lock, self._explained():
+            self._leave_pending(create=False)
             if self._connection.in_transaction:
                 yield self._connection
                 return
@@ -82,6 +74,7 @@ class Database:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The connection, inside a transaction that is on the disk when the block ends, or undone where it fails."""
         with self._lock, self._explained():
+            self._leave_pending(create=True)
             # IMMEDIATE takes the write lock now: a transaction that read first could find its snapshot outdated later.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -97,6 +90,7 @@ class Database:
     def version(self) -> tuple[int, int]:
         """A value that changes whenever any process changes the file; costs microseconds."""
         with self._lock, self._explained():
+            self._leave_pending(create=False)
             return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
 
     def empty_log_file(self) -> None:
@@ -104,44 +98,86 @@ class Database:
         with self._lock, self._explained():
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _create(self, meta: dict[str, Any], first_event: Callable[[sqlite3.Connection], object]) -> None:
+    def _leave_pending(self, *, create: bool) -> None:
+        """Go over to the file once there is one: made by this call, or meanwhile by another process."""
+        if not self._is_pending or not (create or (self._path is not None and not _is_empty(self._path))):
+            return
+        connection = self._open(self._path, create=create)
+        self._connection.close()
+        self._connection, self._is_pending = connection, False
+        self._own_changes += 1
+
+    def _open(self, path: Path | None, *, create: bool) -> sqlite3.Connection:
+        """A checked connection to the file, or to a new gallery in memory."""
+        with self._explained():
+            connection = self._connect(path, create=create)
+            try:
+                if create:
+                    self._create(connection)
+                self._check_identity(connection)
+                for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+                    connection.execute(f"PRAGMA {pragma}")
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _connect(self, path: Path | None, *, create: bool) -> sqlite3.Connection:
+        settings: dict[str, Any] = {"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
+        target = ":memory:" if path is None else str(path.absolute())
+        if path is not None and not create and not _is_writable(path):
+            # On a read-only disk SQLite cannot make its shared-memory file: it must be told that nobody writes.
+            # Changes that lie in a write-ahead log would then be passed over: with one, plain read-only is right.
+            has_log = path.with_name(path.name + "-wal").exists()
+            quoted = urllib.parse.quote(str(path.absolute()))
+            target = f"file:{quoted}?mode=ro{'' if has_log else '&immutable=1'}"
+        connection: sqlite3.Connection = sqlite3.connect(target, uri=target.startswith("file:"), **settings)
+        return connection
+
+    def _create(self, db: sqlite3.Connection) -> None:
         # Tables, identity and first event in one transaction, so that a gallery exists whole or not at all.
         # WAL comes after: it cannot be switched on inside a transaction.
-        with self.writing() as db:
+        db.execute("BEGIN IMMEDIATE")
+        try:
             # Another process may have made it while this one waited for the lock.
             if not db.execute("PRAGMA application_id").fetchone()[0]:
                 for statement in _statements(SCHEMA):
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {USER_VERSION}")
-                db.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
-                first_event(db)
-        self._connection.execute("PRAGMA journal_mode = WAL")
+                db.executemany("INSERT INTO meta VALUES (?, ?)", list(self._meta.items()))
+                self._first_event(db)
+            db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+        db.execute("PRAGMA journal_mode = WAL")
 
-    def _check_identity(self, bundle_id: str | None) -> None:
-        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+    def _check_identity(self, connection: sqlite3.Connection) -> None:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
         if application != APPLICATION_ID:
             raise GalleryFormatError(
                 f"{self._path} is an SQLite file of another program, not a gallery. "
                 "Give the gallery's path, or a new one."
             )
         # A file from elsewhere may hold views or triggers of its own in the place of our tables.
-        self._connection.execute("PRAGMA trusted_schema = OFF")
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute("PRAGMA trusted_schema = OFF")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > USER_VERSION:
             raise GalleryFormatError(
                 f"{self._path} is a gallery of format {version}; this version of edgefew-runtime reads up to "
                 f"{USER_VERSION}. Upgrade edgefew-runtime."
             )
-        stored = self._connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+        stored = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
         if {_normal(row[0]) for row in stored} != {_normal(statement) for statement in _statements(SCHEMA)}:
             raise GalleryFormatError(
                 f"{self._path} has other tables than a gallery of format {USER_VERSION}. Restore a copy; do not use it."
             )
-        made_with = str(self._connection.execute("SELECT value FROM meta WHERE key = 'bundle_id'").fetchone()[0])
-        if bundle_id is not None and made_with != bundle_id:
+        made_with = str(connection.execute("SELECT value FROM meta WHERE key = 'bundle_id'").fetchone()[0])
+        if self._bundle_id is not None and made_with != self._bundle_id:
             raise GalleryMismatchError(
-                f"{self._path} was made with another bundle ({made_with[:12]}…, this one is {bundle_id[:12]}…). "
+                f"{self._path} was made with another bundle ({made_with[:12]}…, this one is {self._bundle_id[:12]}…). "
                 "Embeddings of different bundles cannot be compared. Use the bundle it was made with, or enroll into "
                 "a new gallery."
             )
@@ -156,6 +192,10 @@ class Database:
                 raise GalleryBusyError(
                     f"{self._path} was locked by another process for {_BUSY_SECONDS:.0f} s. Nothing was changed. "
                     "Try again."
+                ) from None
+            if "readonly" in str(error):
+                raise GalleryError(
+                    f"{self._path} is read-only here. Nothing was changed. Check who may write it."
                 ) from None
             raise GalleryError(
                 f"{self._path}: {error}. Nothing was changed. Check that the disk is not full and may be written."
@@ -182,6 +222,10 @@ def _is_empty(path: Path) -> bool:
             f"{path} is not a gallery (it is no SQLite file). Give the gallery's path, or a new one."
         )
     return not header
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
 
 
 def _normal(statement: str) -> str:

@@ -52,9 +52,10 @@ def append(
     db: sqlite3.Connection, at: str, kind: str, actor: str, payload: dict[str, Any], undoes: int | None = None
 ) -> int:
     """Add an event inside the caller's transaction; gives its number."""
+    actor = actor.encode("utf-8", "backslashreplace").decode()
     last = db.execute("SELECT id, sha256 FROM event ORDER BY id DESC LIMIT 1").fetchone() or (0, GENESIS)
     number, previous = last[0] + 1, last[1]
-    text = json.dumps(payload, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(payload, sort_keys=True)
     digest = _digest(number, at, kind, actor, undoes, text, previous)
     db.execute(
         "INSERT INTO event (id, at, kind, actor, undoes, payload, prev_sha256, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

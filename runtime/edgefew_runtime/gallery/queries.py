@@ -7,7 +7,7 @@ import sqlite3
 from ..errors import ClassConflictError, NothingToUndoError, UnknownClassError
 from . import events, locking
 from .embeddings import sha256, to_blob
-from .records import EnrolledExample, Example
+from .records import EnrolledExample, Example, check_label
 
 
 def described(example: Example) -> dict[str, str]:
@@ -31,6 +31,7 @@ def find(db: sqlite3.Connection, label: str, forgotten_too: bool = False) -> int
     Raises:
         UnknownClassError: there is none of that name.
     """
+    label = check_label(label)
     row = db.execute(
         "SELECT id, count FROM class WHERE label = ? ORDER BY count > 0 DESC, id DESC", (label,)
     ).fetchone()
