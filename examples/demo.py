@@ -29,6 +29,7 @@ EPISODES = "1000"
 SETTINGS = ((5, 1), (5, 5), (20, 1))
 SUPPORT_FAMILY = "material"
 SHOTS = 2
+FALSE_ACCEPT_RATE = "0.1"
 
 
 def main() -> None:
@@ -109,6 +110,7 @@ def on_device() -> dict[str, Any]:
     """Enroll seven concepts from one family's drawings, ask about other families' and about strangers."""
     concepts, strangers = choose_concepts()
     gallery = ["--gallery", "demo/site.gallery"]
+    rate = ["--false-accept-rate", FALSE_ACCEPT_RATE]
     bundle = "demo/pictograms.edgefew"
     run(DEVICE, "verify", bundle)
     for concept in concepts:
@@ -117,7 +119,7 @@ def on_device() -> dict[str, Any]:
     queries = [(c, file) for c in concepts for file in other_drawings(c)]
     queries += [(c, other_drawings(c)[0]) for c in strangers]
     files = [str(file.relative_to(ROOT)) for _, file in queries]
-    lines = run(DEVICE, "classify", bundle, *files, *gallery, "--json", capture=True).splitlines()
+    lines = run(DEVICE, "classify", bundle, *files, *gallery, *rate, "--json", capture=True).splitlines()
     answers = [json.loads(line) for line in lines]
     enrolled = [(q, a) for q, a in zip(queries, answers, strict=True) if q[0] in concepts]
     right = sum(a["label"] == c for (c, _), a in enrolled)
@@ -129,7 +131,7 @@ def on_device() -> dict[str, Any]:
     )
     print(f"{unknown} of {len(strangers)} drawings of concepts that were not enrolled are unknown")
     run(DEVICE, "forget", bundle, concepts[-1], *gallery)
-    run(DEVICE, "classify", bundle, files[len(enrolled) - 1], *gallery)
+    run(DEVICE, "classify", bundle, files[len(enrolled) - 1], *gallery, *rate)
     run(DEVICE, "undo", bundle, *gallery)
     run(DEVICE, "classes", bundle, *gallery)
     return {

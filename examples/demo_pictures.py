@@ -24,16 +24,16 @@ def contact_sheet(support: dict[str, list[Path]], answers: Answers, out: Path) -
     rows = list(support)
     strangers = [a for a in answers if a[0] not in support]
     left = 3.75
-    width, height = 10.9, 1.62 * (len(rows) + 1) + 1.5
+    width, height = 10.9, 1.62 * (len(rows) + 1) + 1.45
     figure = plt.figure(figsize=(width, height), dpi=110, facecolor="white")
     top = height - 0.5
     figure.text(0.03, top / height, "Two drawings enrolled. Other hands recognised.", size=19, weight="bold", color=INK)
     subtitle = (
         "Blue: the two drawings by one design family that the device was shown. Beside them: other families' drawings, "
     )
-    subtitle += "and its answers."
-    figure.text(0.03, (top - 0.32) / height, subtitle, size=9.5, color=MUTED)
-    y = top - 0.55
+    subtitle += "and its\nanswers, with a threshold that lets at most 1 in 10 strangers pass."
+    figure.text(0.03, (top - 0.5) / height, subtitle, size=9.5, color=MUTED)
+    y = top - 0.68
     for concept in rows:
         y -= 1.62
         for column, file in enumerate(support[concept]):
