@@ -89,10 +89,11 @@ class _Task:
 class Classifier:
     """A bundle and a gallery at work. `classify` changes nothing and may be called from many threads.
 
-    >>> classifier = Classifier.open("signs.edgefew", gallery="site.gallery")  # doctest: +SKIP
-    >>> classifier.enroll("no entry", ["a.jpg", "b.jpg"])                      # doctest: +SKIP
-    >>> str(classifier.classify("frame.jpg"))                                  # doctest: +SKIP
-    'no entry'
+    ```python
+    classifier = Classifier.open("signs.edgefew", gallery="site.gallery")
+    classifier.enroll("no entry", ["a.jpg", "b.jpg"])
+    str(classifier.classify("frame.jpg"))  # "no entry" or "unknown"
+    ```
     """
 
     def __init__(
