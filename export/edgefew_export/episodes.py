@@ -96,7 +96,7 @@ class EpisodeSampler:
     def _is_possible(self, label: int) -> bool:
         if not self._origins:
             return len(self._members[label]) >= self.shot + self.query
-        return bool(len(_splits(self._origins[label][1], self.shot, self.query)))
+        return len(_splits(tuple(self._origins[label][1]), self.shot, self.query)) > 0
 
     def _choose(self, rng: np.random.Generator) -> tuple[list[int], dict[int, bool]] | None:
         """Classes, and for each of their sources whether it gives support (True) or queries.
@@ -120,14 +120,21 @@ class EpisodeSampler:
         return None
 
     def _place(self, label: int, sides: dict[int, bool], rng: np.random.Generator) -> bool:
-        sources, counts = self._origins[label]
-        splits = _splits(counts, self.shot, self.query)
-        for column, source in enumerate(sources.tolist()):
-            if source in sides:
-                splits = splits[splits[:, column] == sides[source]]
+        """Give each source of the class that has no side yet one, with enough images on both; tells if that worked."""
+        shot, query, free, counts = self.shot, self.query, [], []
+        for source, count in zip(*self._origins[label], strict=True):
+            side = sides.get(source)
+            if side is None:
+                free.append(source)
+                counts.append(count)
+            elif side:
+                shot -= count
+            else:
+                query -= count
+        splits = _splits(tuple(counts), max(shot, 0), max(query, 0))
         if not len(splits):
             return False
-        sides.update(zip(sources.tolist(), splits[rng.integers(len(splits))].tolist(), strict=True))
+        sides.update(zip(free, splits[rng.integers(len(splits))].tolist(), strict=True))
         return True
 
     def _draw(self, classes: list[int], sides: dict[int, bool], rng: np.random.Generator) -> Episode:
@@ -163,22 +170,30 @@ class EpisodeSampler:
         )
 
 
-def _splits(counts: npt.NDArray[np.int64], shot: int, query: int) -> npt.NDArray[np.bool_]:
-    """Ways to put a class's sources on the support side (True) or the query side, with enough images on both.
-
-    bool [splits, sources]: all there are for up to `_ENUMERATED` sources; for more, those among `_SAMPLED` random ones
-    (always the same) and among the ones that give one source alone to a side.
-    """
-    return _cached_splits(tuple(counts.tolist()), shot, query)
+def _sources_of(sources: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
+    names, counts = np.unique(sources, return_counts=True)
+    return names.tolist(), counts.tolist()
 
 
 @functools.lru_cache(maxsize=65536)
-def _cached_splits(counts: tuple[int, ...], shot: int, query: int) -> npt.NDArray[np.bool_]:
+def _splits(counts: tuple[int, ...], shot: int, query: int) -> npt.NDArray[np.bool_]:
+    """Ways to put sources with these numbers of images on the support side (True) or the query side.
+
+    bool [splits, sources], with enough images on both sides: all there are for up to `_ENUMERATED` sources; for more,
+    those among `_SAMPLED` random ones (always the same), or if none of these will do, among the ones that leave one
+    source alone on a side.
+    """
     m = len(counts)
     if m <= _ENUMERATED:
-        splits = (np.arange(2**m)[:, None] >> np.arange(m) & 1).astype(bool)
-    else:
-        alone = np.eye(m, dtype=bool)
-        splits = np.concatenate([np.random.default_rng(m).random((_SAMPLED, m)) < 0.5, alone, ~alone])
-    support = splits @ np.array(counts)
+        return _enough((np.arange(2**m)[:, None] >> np.arange(m) & 1).astype(bool), counts, shot, query)
+    found = _enough(np.random.default_rng(m).random((_SAMPLED, m)) < 0.5, counts, shot, query)
+    if len(found):
+        return found
+    alone = np.eye(m, dtype=bool)
+    return _enough(np.concatenate([alone, ~alone]), counts, shot, query)
+
+
+def _enough(splits: npt.NDArray[np.bool_], counts: tuple[int, ...], shot: int, query: int) -> npt.NDArray[np.bool_]:
+    """The splits that have enough images on both sides."""
+    support = splits @ np.array(counts, np.int64)
     return np.asarray(splits[(support >= shot) & (sum(counts) - support >= query)])

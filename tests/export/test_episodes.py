@@ -88,3 +88,14 @@ def test_many_sources_are_split_too() -> None:
     for number in range(50):
         episode = draws.episode(number)
         assert not set(smears[episode.support].ravel()) & set(smears[episode.query].ravel())
+
+
+def test_classes_that_share_only_some_of_many_sources_work() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(12), 60)
+    smears = np.concatenate([rng.choice(rng.permutation(100)[:25], 60) for _ in range(12)])
+    draws = EpisodeSampler(labels, sources=smears, way=12, shot=5, query=5, seed=0)
+    for number in range(100):
+        episode = draws.episode(number)
+        assert len(set(episode.classes.tolist())) == 12
+        assert not set(smears[episode.support].ravel()) & set(smears[episode.query].ravel())

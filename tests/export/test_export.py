@@ -127,3 +127,16 @@ def test_too_few_classes_to_prove_on_is_said(checkpoint: Path, unseen_folder: Pa
     with pytest.raises((ExportError, DataError), match=r"--data|classes"):
         export_bundle(checkpoint, tmp_path / "out.edgefew", data=one)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_stops_an_export_leaves_nothing_behind(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(path: Path) -> None:
+        assert path.is_dir()
+        raise SystemExit(143)
+
+    monkeypatch.setattr("edgefew_export.bundle_writer._check_as_device", stop)
+    with pytest.raises(SystemExit):
+        export_bundle(checkpoint, tmp_path / "never.edgefew")
+    assert not list(tmp_path.iterdir())

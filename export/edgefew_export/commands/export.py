@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -40,15 +42,20 @@ def export(
     from edgefew_export.labelled_folder import read_labelled_folder
 
     folder = None if data is None else read_labelled_folder(data, source_pattern)
-    opened = export_bundle(
-        checkpoint,
-        bundle,
-        name=name,
-        version=bundle_version,
-        data=folder,
-        overwrite=overwrite,
-        progress=lambda step: click.echo(f"{step} …", err=True),
-    )
+    # As an exception, SIGTERM lets the writer clear away what it had begun.
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        opened = export_bundle(
+            checkpoint,
+            bundle,
+            name=name,
+            version=bundle_version,
+            data=folder,
+            overwrite=overwrite,
+            progress=lambda step: click.echo(f"{step} …", err=True),
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
     report = opened.report()
     if as_json:
         print_json({"bundle": str(bundle), "bundle_id": opened.id, "report": report})
