@@ -203,7 +203,6 @@ def test_the_file_keeps_the_bundles_rules(embedding: tuple) -> None:
     assert parsed.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
     assert not any(n.metadata_props or n.doc_string for n in parsed.graph.node)
     assert b"site-packages" not in model
-    assert b"/work" not in model
     assert serialize(embed_graph(network, spec), "embed", {}) == model
 
 
