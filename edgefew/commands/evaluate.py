@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from edgefew_runtime.commands.options import json_option, print_json
+from edgefew_runtime.commands.options import json_option, plural, print_json
 
 from .options import (
     data_argument,
@@ -109,9 +109,8 @@ def evaluate(
         )
         return
     interval = "no interval from one episode" if result.ci95 is None else f"± {result.ci95:.1%} (95 % interval)"
-    plural = "" if episodes == 1 else "s"
     click.echo(
-        f"{way}-way {shot}-shot: {result.accuracy:.1%} {interval}, {episodes} episode{plural}, seed {seed}, "
+        f"{way}-way {shot}-shot: {result.accuracy:.1%} {interval}, {plural(episodes, 'episode')}, seed {seed}, "
         f"{seconds:.1f} s on {', '.join(dict.fromkeys(ran_on))}"
     )
     if agreement is not None:

@@ -118,8 +118,7 @@ def train(
     spec = InputSpec.image(config.image_size, config.channels, half, half)
     torch.manual_seed(config.seed)
     learner = _Learner(config, spec)
-    bad: list[FrameError] = []
-    training, validation = _load(folder, learner.network, spec, config, on_bad and _both(bad.append, on_bad))
+    training, validation = _load(folder, learner.network, spec, config, on_bad)
     sampler = EpisodeSampler(
         training.labels,
         sources=training.sources,
@@ -147,7 +146,7 @@ def train(
         training.classes,
         validation.classes,
         len(training.labels) + len(validation.labels),
-        len(bad),
+        len(folder) - len(training.labels) - len(validation.labels),
         device,
     )
 
@@ -394,11 +393,3 @@ def _validation_sampler(validation: Images, config: TrainingConfig) -> EpisodeSa
         f"The {validation.classes} classes held out for validation allow no episode: each class needs at least 2 images"
         f"{' of 2 sources' if validation.sources is not None else ''}. Add images."
     )
-
-
-def _both(first: Callable[[FrameError], None], second: Callable[[FrameError], None]) -> Callable[[FrameError], None]:
-    def call(error: FrameError) -> None:
-        first(error)
-        second(error)
-
-    return call
