@@ -42,7 +42,7 @@ def draw_folder(root: Path, kinds: range, sources: int = 3, takes: int = 2) -> P
 
 @pytest.fixture(scope="session")
 def training_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_folder(tmp_path_factory.mktemp("training") / "figures", range(24))
+    return draw_folder(tmp_path_factory.mktemp("training") / "figures", range(100, 140), takes=4)
 
 
 @pytest.fixture(scope="session")

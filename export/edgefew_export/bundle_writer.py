@@ -28,14 +28,16 @@ from edgefew_runtime.frames import Pixels
 from edgefew_runtime.selftest import check_golden, check_head
 from edgefew_runtime.session import OrtSession, Session
 
-from .calibration import EPISODES, fit_scale, operating_points
+from .calibration import calibrate
 from .checkpoint import Checkpoint, HeldOut, read_checkpoint
 from .episodes import EpisodeSampler
 from .evaluation import BATCH, Embed, embed_folder, torch_embedder
 from .graphs import classify_graph, embed_graph, enroll_graph, serialize
 from .labelled_folder import LabelledFolder
 from .model_card import model_card
-from .proof import ProofFrames, compare_decisions, compare_embeddings, golden_frames
+from .proof import EPISODES, ProofFrames, compare_decisions, compare_embeddings, golden_frames
+from .scale import EPISODES as SCALE_EPISODES
+from .scale import fit_scale
 
 SEED = 0
 MAX_WAY = 20
@@ -125,27 +127,24 @@ def _make_files(
     progress("comparing decisions over episodes")
     episode_report = compare_decisions(frames, sampler)
     progress("calibrating thresholds")
-    points = operating_points(frames.bundle, _as_held_out(frames), SEED)
-    if not points:
-        raise ExportError(
-            "The classes to calibrate on are too few to state a threshold for “unknown”: at least 4 classes "
-            "with 2 images "
-            "(of different sources) are needed. Give more classes with --data."
-        )
+    points, coverages = calibrate(frames.bundle, frames.labels, frames.sources, SEED)
+    scale, scale_report = fit_scale(frames.bundle, sampler)
     manifest = Manifest(
         name,
         version,
         frames.bundle.shape[1],
         "cosine",
-        fit_scale(frames.bundle, sampler),
+        scale,
         spec,
         tuple(points),
+        tuple(coverages),
         _lineage(checkpoint),
     )
     report = {
         "format": 1,
         "variants": {VARIANT: {"embedding": embedding_report, "bytes": {c: len(m) for c, m in models.items()}}},
         "episodes": episode_report,
+        "calibration": scale_report,
         "proved_on": {
             "from": "the checkpoint's held-out classes" if data is None else "a labelled folder given at export",
             "classes": int(frames.labels.max()) + 1,
@@ -173,19 +172,15 @@ def _sampler(frames: ProofFrames) -> EpisodeSampler:
     for way in range(min(MAX_WAY, int(frames.labels.max()) + 1), 1, -1):
         try:
             sampler = EpisodeSampler(frames.labels, sources=frames.sources, way=way, shot=1, query=1, seed=SEED)
-            for number in range(EPISODES):
+            for number in range(max(EPISODES, 2 * SCALE_EPISODES)):
                 sampler.episode(number)
         except DataError:
             continue
         return sampler
     raise ExportError(
         "The classes to prove the bundle on allow no episode at all: at least 2 classes with 2 images (of different "
-        "sources) are needed, and 4 to state a threshold for “unknown”. Give more classes with --data."
+        "sources) are needed. Give more classes with --data."
     )
-
-
-def _as_held_out(frames: ProofFrames) -> HeldOut:
-    return HeldOut(np.empty((0, 0, 0, 0), np.uint8), frames.labels, frames.sources)
 
 
 def _lineage(checkpoint: Checkpoint) -> Mapping[str, Any]:

@@ -1,98 +1,208 @@
-"""Thresholds and scale, measured on classes that training never saw.
+"""Thresholds for "unknown" and scores for conformal sets, measured on classes that training never saw.
 
-An episode here enrolls some classes and asks about twice as many: those not enrolled are the strangers whose false
-accepts are counted.
+Every frame is asked about as a stranger: against prototypes of all the other classes, from whatever source, because on
+site a stranger comes before the same camera as the rest. And as one of its own class: against prototypes from other
+sources than its own, because what is enrolled is not what is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from edgefew_runtime import DataError, OperatingPoint, head
+from edgefew_runtime import CoveragePoint, OperatingPoint, head
+from edgefew_runtime.operating_point import above, allowed_false_accepts
 
-from .checkpoint import HeldOut
-from .episodes import EpisodeSampler
-from .evaluation import episode_scores
+WAYS = tuple(step * 10**power for power in range(7) for step in (1, 2, 5))
+SHOTS = (1, 2, 3, 5, 10)
+FALSE_ACCEPT_RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+ROUNDS = 10
+"""Draws of the support examples. The strangers are the same frames in each, and count once."""
 
-WAYS = (2, 5, 10, 20, 50)
-SHOTS = (1, 3, 5)
-FALSE_ACCEPT_RATES = (0.01, 0.05, 0.1)
-EPISODES = 300
-SCALES = (0.5, 500.0)
-_QUERY = 1
-_MIN_STRANGERS = 10
-"""At a rate of 1 in 20, say, ten times as many strangers must have been asked before a threshold is stated."""
+_MAX_SCORES = 50_000_000
 
 
 @dataclass(frozen=True)
-class _Scores:
-    """Best scores over many episodes: of frames of enrolled classes (and whether right), and of strangers."""
+class _Trials:
+    """Scores of all frames over several draws of the support examples.
 
-    enrolled: npt.NDArray[np.float32]
-    right: npt.NDArray[np.bool_]
-    strangers: npt.NDArray[np.float32]
-
-
-def operating_points(embeddings: head.Embeddings, held_out: HeldOut, seed: int) -> list[OperatingPoint]:
-    """The thresholds for each way, shot and rate that the held-out classes are enough for."""
-    points = []
-    for way in WAYS:
-        for shot in SHOTS:
-            try:
-                scores = _open_set_scores(embeddings, held_out, way, shot, seed)
-            except DataError:
-                continue  # too few classes or images for this one
-            for rate in FALSE_ACCEPT_RATES:
-                if len(scores.strangers) * rate >= _MIN_STRANGERS:
-                    # "higher": at most this share of the strangers seen lies at or above the threshold
-                    threshold = float(
-                        np.nextafter(np.quantile(scores.strangers, 1 - rate, method="higher"), np.float32(2))
-                    )
-                    recall = float(((scores.enrolled >= threshold) & scores.right).mean())
-                    points.append(OperatingPoint(way, shot, rate, threshold, recall, EPISODES))
-    return points
-
-
-def _open_set_scores(embeddings: head.Embeddings, held_out: HeldOut, way: int, shot: int, seed: int) -> _Scores:
-    sampler = EpisodeSampler(held_out.labels, sources=held_out.sources, way=2 * way, shot=shot, query=_QUERY, seed=seed)
-    enrolled, right, strangers = [], [], []
-    for number in range(EPISODES):
-        episode = sampler.episode(number)
-        scores = episode_scores(embeddings, episode.support[:way], episode.query)
-        top = scores.max(axis=1)
-        known = way * _QUERY
-        enrolled.append(top[:known])
-        right.append(scores[:known].argmax(axis=1) == np.repeat(np.arange(way), _QUERY))
-        strangers.append(top[known:])
-    return _Scores(np.concatenate(enrolled), np.concatenate(right), np.concatenate(strangers))
-
-
-def fit_scale(embeddings: head.Embeddings, sampler: EpisodeSampler) -> float:
-    """The factor on cosines that makes probabilities most likely on unseen classes (temperature scaling).
-
-    Guo et al., On Calibration of Modern Neural Networks, 2017, section 4.2, with scale = 1 / temperature; found by
-    golden section on its logarithm within `SCALES`.
+    Attributes:
+        strangers: float32 [rounds, frames, others]: each frame against `others` classes that are not its own.
+        own: float32 [rounds, frames], cosine with the own class; NaN where the frame or its source is in the support.
+        better: int64 [rounds, frames], how many of the other classes score higher than the own one.
+        label: int64 [frames], class of each frame, from 0 without gaps.
     """
-    gathered, rows = [], np.repeat(np.arange(sampler.way), sampler.query)
-    for number in range(EPISODES):
-        episode = sampler.episode(number)
-        gathered.append(episode_scores(embeddings, episode.support, episode.query))
-    scores, truth = np.concatenate(gathered), np.tile(rows, EPISODES)
 
-    def loss(log_scale: float) -> float:
-        likely = head.probabilities(scores, float(np.exp(log_scale)))[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(likely, 1e-30)).mean())
+    strangers: npt.NDArray[np.float32]
+    own: npt.NDArray[np.float32]
+    better: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
 
-    return float(np.exp(_golden_section(loss, np.log(SCALES[0]), np.log(SCALES[1]))))
+    @property
+    def classes(self) -> int:
+        return int(self.label.max()) + 1
+
+    @property
+    def frames(self) -> int:
+        return int(self.strangers.shape[1])
+
+    @property
+    def others(self) -> int:
+        return int(self.strangers.shape[2])
 
 
-def _golden_section(loss: Callable[[float], float], low: float, high: float, steps: int = 30) -> float:
-    """The place of the least value of a function with one valley between low and high."""
-    shrink = (np.sqrt(5) - 1) / 2
-    for _ in range(steps):
-        left, right = high - shrink * (high - low), low + shrink * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return float((low + high) / 2)
+def calibrate(
+    embeddings: head.Embeddings,
+    labels: npt.NDArray[np.int64],
+    sources: npt.NDArray[np.int64] | None,
+    seed: int,
+) -> tuple[list[OperatingPoint], list[CoveragePoint]]:
+    """What can be promised with these frames of unseen classes: thresholds by way, shot and rate, and coverages.
+
+    Args:
+        embeddings: float32 [n, d].
+        labels: int64 [n], class of each frame.
+        sources: int64 [n], or None where every frame is its own source.
+        seed: decides the draws.
+
+    Up to as many classes as there are, the rate is that of random galleries of `way` of them. Beyond, the union bound
+    holds it: a gallery of c classes accepts a stranger at most c times as often as a gallery of one.
+    """
+    points, coverages = [], []
+    for shot in SHOTS:
+        trials = _trials(embeddings, labels, sources, shot, seed)
+        if trials is None:
+            continue
+        hits = _Hits(trials)
+        points += [
+            point
+            for way in WAYS
+            for rate in FALSE_ACCEPT_RATES
+            if (point := _operating_point(trials, hits, way, shot, rate)) is not None
+        ]
+        coverages += [p for c in COVERAGES if (p := _coverage_point(trials, shot, c)) is not None]
+    return points, coverages
+
+
+class _Hits:
+    """How many of the other classes strangers reach, by threshold; remembered, because the same ones are asked for."""
+
+    def __init__(self, trials: _Trials) -> None:
+        self._trials = trials
+        self.candidates = np.unique(trials.strangers)
+        self._known: dict[int, npt.NDArray[np.float64]] = {}
+
+    def above(self, candidate: int) -> npt.NDArray[np.float64]:
+        """Float64 [others + 1]: for how many strangers 0, 1, … classes score above it; a mean over rounds."""
+        if candidate not in self._known:
+            hits = (self._trials.strangers > self.candidates[candidate]).sum(axis=2)
+            counts = np.bincount(hits.ravel(), minlength=self._trials.others + 1)
+            self._known[candidate] = counts / len(self._trials.strangers)
+        return self._known[candidate]
+
+
+def _trials(
+    embeddings: head.Embeddings,
+    labels: npt.NDArray[np.int64],
+    sources: npt.NDArray[np.int64] | None,
+    shot: int,
+    seed: int,
+) -> _Trials | None:
+    """The trials with this many examples of each class; None if fewer than two classes have so many."""
+    names, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    enrolled = names[counts >= shot]
+    if len(enrolled) < 2:
+        return None
+    rng = np.random.default_rng([seed, shot])
+    frames, others = len(labels), len(enrolled) - 1
+    rounds = int(np.clip(_MAX_SCORES // (frames * others), 1, ROUNDS))
+    # A frame of a class that is too small to be enrolled leaves out some other class, so that all have the same number.
+    column = np.searchsorted(enrolled, labels)
+    is_own = (column < len(enrolled)) & (enrolled[np.minimum(column, others)] == labels)
+    strangers = np.empty((rounds, frames, others), np.float32)
+    own = np.full((rounds, frames), np.nan, np.float32)
+    better = np.zeros((rounds, frames), np.int64)
+    for number in range(rounds):
+        support = np.stack([rng.permutation(np.flatnonzero(labels == name))[:shot] for name in enrolled])
+        sums = head.to_grid(embeddings[support.ravel()]).reshape(len(enrolled), shot, -1).sum(axis=1)
+        scores = embeddings @ head.unit(sums).T
+        left_out = np.where(is_own, column, rng.integers(len(enrolled), size=frames))
+        keep = np.ones(scores.shape, bool)
+        keep[np.arange(frames), left_out] = False
+        strangers[number] = scores[keep].reshape(frames, others)
+        asked = is_own & _apart(support, np.where(is_own, column, 0), sources)
+        own[number, asked] = scores[np.flatnonzero(asked), column[asked]]
+        better[number] = (strangers[number] > own[number][:, None]).sum(axis=1)
+    return _Trials(strangers, own, better, label)
+
+
+def _apart(
+    support: npt.NDArray[np.int64], column: npt.NDArray[np.int64], sources: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.bool_]:
+    """For each frame whether it, and its source, is not in the support of the class in its column."""
+    frames = np.arange(len(column)) if sources is None else sources
+    return np.asarray((frames[support][column] != frames[:, None]).all(axis=1))
+
+
+def _operating_point(trials: _Trials, hits: _Hits, way: int, shot: int, rate: float) -> OperatingPoint | None:
+    others = trials.others
+    if way <= others:
+        allowed = allowed_false_accepts(trials.frames, rate)
+        chance = _chance_of_a_hit(others, way)
+    else:
+        allowed = allowed_false_accepts(trials.frames, rate * others / way)
+        chance = np.arange(others + 1, dtype=np.float64)
+    if allowed is None:
+        return None
+    low, high = 0, len(hits.candidates) - 1  # above the largest score nothing is accepted
+    while low < high:
+        middle = (low + high) // 2
+        if hits.above(middle) @ chance <= allowed:
+            high = middle
+        else:
+            low = middle + 1
+    threshold = above(hits.candidates[low])
+    recall = None
+    asked = ~np.isnan(trials.own)
+    if way - 1 <= others and asked.any():
+        is_first = 1 - _chance_of_a_hit(others, way - 1)[trials.better[asked]]
+        recall = float((is_first * (trials.own[asked] >= threshold)).mean())
+    return OperatingPoint(way, shot, rate, threshold, recall, trials.frames, trials.classes)
+
+
+def _chance_of_a_hit(others: int, way: int) -> npt.NDArray[np.float64]:
+    """The chance that `way` of `others` classes, drawn without putting back, contain one of k: float64 [others + 1]."""
+    miss = np.ones(others + 1)
+    for k in range(1, others + 1):
+        # One class more to be avoided: the hypergeometric probability of none, step by step.
+        miss[k] = miss[k - 1] * max(0, others - way - k + 1) / (others - k + 1)
+    return 1 - miss
+
+
+def _coverage_point(trials: _Trials, shot: int, coverage: float) -> CoveragePoint | None:
+    """The largest score that a frame's own class reaches often enough.
+
+    Frames of one class resemble each other, so the class is what is counted: each weighs the same, and their number is
+    the sample's size (Dunn, Wasserman, Ramdas, Distribution-Free Prediction Sets for Two-Layer Hierarchical Models,
+    2022, section 3, pooled).
+    """
+    asked = ~np.isnan(trials.own)
+    numbers = np.broadcast_to(trials.label, asked.shape)
+    times = np.bincount(numbers[asked], minlength=trials.classes)
+    classes = int((times > 0).sum())
+    allowed = (classes + 1) * (1 - coverage) - 1
+    if allowed < 0:
+        return None  # the score would have to be below all that can be
+
+    def missed(score: float) -> float:
+        misses = np.bincount(numbers[asked & (trials.own < score)], minlength=trials.classes)
+        return float((misses / np.maximum(times, 1)).sum())
+
+    candidates = np.unique(trials.own[asked])
+    low, high = 0, len(candidates) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if missed(float(candidates[middle])) <= allowed else (low, middle - 1)
+    return CoveragePoint(shot, coverage, float(candidates[low]), classes)

@@ -10,8 +10,10 @@ print(answer, answer.probability)
 ```
 """
 
+from .answer import Answer
 from .bundle import Bundle
-from .classifier import Answer, Classifier, Enrollment
+from .classifier import Added, Classifier, Enrollment
+from .doctor import Diagnosis, ExampleReport, Finding
 from .errors import (
     BundleCorruptError,
     BundleError,
@@ -20,6 +22,7 @@ from .errors import (
     ClassConflictError,
     DataError,
     EdgeFewError,
+    EnrollmentRefusedError,
     ExportError,
     FrameError,
     GalleryBusyError,
@@ -28,6 +31,7 @@ from .errors import (
     GalleryLockedError,
     GalleryMismatchError,
     LabelError,
+    MigrationError,
     NothingToUndoError,
     ProviderError,
     RuntimeMissingError,
@@ -35,11 +39,15 @@ from .errors import (
     TrainingError,
     UnknownClassError,
 )
-from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState
-from .manifest import InputSpec, Manifest, OperatingPoint
+from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState, Task
+from .leave_one_out import LeaveOneOut, leave_one_out
+from .manifest import InputSpec, Manifest
+from .migration import Migration, migrate
+from .operating_point import CoveragePoint, OperatingPoint, Promise
 from .selftest import Verdict, verify
 
 __all__ = [
+    "Added",
     "Answer",
     "Bundle",
     "BundleCorruptError",
@@ -48,14 +56,19 @@ __all__ = [
     "CheckpointError",
     "ClassConflictError",
     "Classifier",
+    "CoveragePoint",
     "DataError",
+    "Diagnosis",
     "EdgeFewError",
     "EnrolledClass",
     "EnrolledExample",
     "Enrollment",
+    "EnrollmentRefusedError",
     "Event",
     "Example",
+    "ExampleReport",
     "ExportError",
+    "Finding",
     "FrameError",
     "Gallery",
     "GalleryBusyError",
@@ -66,14 +79,21 @@ __all__ = [
     "GalleryState",
     "InputSpec",
     "LabelError",
+    "LeaveOneOut",
     "Manifest",
+    "Migration",
+    "MigrationError",
     "NothingToUndoError",
     "OperatingPoint",
+    "Promise",
     "ProviderError",
     "RuntimeMissingError",
     "SelfTestError",
+    "Task",
     "TrainingError",
     "UnknownClassError",
     "Verdict",
+    "leave_one_out",
+    "migrate",
     "verify",
 ]

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import numpy.typing as npt
 from .errors import BundleCorruptError, BundleError, BundleFormatError
 from .frames import Pixels
 from .manifest import Manifest
+from .regular_file import read_regular, shown
 
 SUMS_FILE = "SHA256SUMS"
 MANIFEST_FILE = "manifest.json"
@@ -33,6 +36,9 @@ MAX_BYTES = 2 << 30
 """All files of a bundle together; a larger one is refused before it is read."""
 
 MAX_FILES = 256
+
+_MAX_TEXT = 1 << 20
+"""Bytes of SHA256SUMS or of a JSON file; a larger one is refused before it is parsed."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +83,21 @@ class Bundle:
 
     def golden(self) -> tuple[list[Pixels], npt.NDArray[np.float32]]:
         """Raw frames, each uint8 [H, W, 3], and the embeddings that PyTorch gave for them, float32 [n, d]."""
-        import zipfile  # which numpy needs here anyway, and nothing else at start-up
+        from .packed import read_stored  # zipfile costs start-up time that a bundle's other parts need not pay
 
         try:
-            with np.load(io.BytesIO(self._files[GOLDEN_FILE]), allow_pickle=False) as golden:
-                embeddings = golden["embeddings"]
-                frames = [golden[f"frame_{i}"] for i in range(len(embeddings))]
+            entries = read_stored(io.BytesIO(self._files[GOLDEN_FILE]), GOLDEN_FILE)
+            embeddings = _array(entries["embeddings.npy"])
+            frames = [_array(entries[f"frame_{i}.npy"]) for i in range(len(embeddings))]
             if not frames or embeddings.dtype != np.float32 or embeddings.shape[1:] != (self.manifest.dimension,):
                 raise ValueError(f"embeddings {embeddings.dtype} {embeddings.shape}")
             if any(f.dtype != np.uint8 or f.ndim != 3 or f.shape[2] != 3 for f in frames):
                 raise ValueError("a frame that is not uint8 [H, W, 3]")
             return frames, embeddings
-        except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # numpy's reader of headers raises errors of a dozen types
             raise BundleFormatError(
-                f"{GOLDEN_FILE} of {self.path} cannot be read: {error}. Export the bundle again."
+                f"{GOLDEN_FILE} of {self.path} cannot be read ({type(error).__name__}: {error}). Export the bundle "
+                "again."
             ) from None
 
     def report(self) -> dict[str, Any]:
@@ -115,65 +122,134 @@ def sums_text(files: Mapping[str, bytes]) -> bytes:
 
 
 def _read_files(path: Path) -> dict[str, bytes]:
-    if path.is_dir():
-        return dict(_from_directory(path))
-    if not path.exists():
-        raise BundleFormatError(f"There is no bundle {path}. Check the path.")
-    from .packed import read_packed  # zipfile costs start-up time that a directory need not pay
+    try:
+        if path.is_dir():
+            return dict(_from_directory(path))
+        from .packed import read_packed  # zipfile costs start-up time that a directory need not pay
 
-    return read_packed(path)
+        return read_packed(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleFormatError(f"There is no bundle {path}. Check the path.") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except MemoryError:
+        raise BundleError(f"{path} does not fit into this machine's memory.") from None
 
 
 def _from_directory(path: Path) -> Iterator[tuple[str, bytes]]:
     budget = MAX_BYTES
-    found = sorted(p for p in path.rglob("*") if not p.is_dir() or p.is_symlink())
-    if len(found) > MAX_FILES:
-        raise BundleFormatError(f"{path} holds {len(found)} files: it is not a bundle ({MAX_FILES} at most).")
-    for file in found:
-        name = file.relative_to(path).as_posix()
-        if file.is_symlink() or not file.is_file():
-            raise BundleCorruptError(f"{name} in {path} is a link or no plain file; a bundle holds plain files only.")
-        budget -= file.stat().st_size
-        if budget < 0:
-            raise BundleFormatError(f"{path} is over {MAX_BYTES >> 30} GiB: it is not a bundle.")
+    for name in sorted(_names(path)):
+        file = path / name
         try:
-            yield name, file.read_bytes()
+            content = read_regular(file, budget)
         except OSError as error:
-            raise BundleError(f"{file} cannot be read: {error.strerror or error}.") from None
+            raise BundleError(f"{shown(file)} cannot be read: {error.strerror or error}.") from None
+        budget -= len(content)
+        yield name, content
+
+
+def _names(path: Path) -> list[str]:
+    """The names of all files under a directory; gives up early where it is no bundle's, or has no end."""
+    names: list[str] = []
+    folders = [""]
+    # Not rglob: it goes through all of a disk before it gives the first name, and runs out of stack in deep folders.
+    for folder in folders:
+        with os.scandir(path / folder) as entries:
+            for entry in entries:
+                name = folder + entry.name
+                if not name.isprintable():
+                    raise BundleCorruptError(f"{shown(name)} in {path} has a name that no file of a bundle has.")
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(name + "/")
+                elif entry.is_file(follow_symlinks=False):
+                    names.append(name)
+                else:
+                    raise BundleCorruptError(
+                        f"{shown(name)} in {path} is a link or no plain file; a bundle holds plain files only."
+                    )
+                if len(names) > MAX_FILES or len(folders) > MAX_FILES:
+                    raise BundleFormatError(f"{path} holds over {MAX_FILES} files or folders: it is not a bundle.")
+    return names
 
 
 def _check_hashes(path: Path, files: Mapping[str, bytes]) -> None:
     if SUMS_FILE not in files:
         raise BundleFormatError(f"{path} is not a bundle: it has no {SUMS_FILE}. Give one that `edgefew export` made.")
-    listed = {}
-    for line in files[SUMS_FILE].decode("utf-8", errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
-    present = files.keys() - {SUMS_FILE, SIGNATURE_FILE}
-    for name in sorted(listed.keys() | present):
-        if name not in present:
-            problem = "is missing"
-        elif name not in listed:
-            problem = "was added"
-        elif hashlib.sha256(files[name]).hexdigest() != listed[name]:
-            problem = "has other bytes than were exported"
-        else:
-            continue
+    present = {name: content for name, content in files.items() if name not in (SUMS_FILE, SIGNATURE_FILE)}
+    expected = sums_text(present)
+    # To the byte: the bundle's id is made of this file, so one content must have one text.
+    if files[SUMS_FILE] != expected:
         raise BundleCorruptError(
-            f"{name} in {path} {problem}: the bundle was changed or damaged after export. Copy it again from "
-            "where it was made."
+            f"{_difference(files[SUMS_FILE], expected, path)}: the bundle was changed or damaged after export. Copy it "
+            "again from where it was made."
         )
     if MANIFEST_FILE not in files:
         raise BundleFormatError(f"{path} is not a bundle: it has no {MANIFEST_FILE}.")
 
 
+def _difference(written: bytes, expected: bytes, path: Path) -> str:
+    """In which file SHA256SUMS as it is written differs from the one expected, for people."""
+    if len(written) <= _MAX_TEXT:
+        listed, present = _listed(written), _listed(expected)
+        for name in sorted(listed.keys() | present.keys()):
+            if name not in present:
+                return f"{shown(name)} in {path} is missing"
+            if name not in listed:
+                return f"{shown(name)} in {path} was added"
+            if listed[name] != present[name]:
+                return f"{shown(name)} in {path} has other bytes than were exported"
+    return f"{SUMS_FILE} in {path} is not written as `sha256sum` writes it"
+
+
+def _listed(sums: bytes) -> dict[str, str]:
+    lines = (line.partition("  ") for line in sums.decode("utf-8", "replace").split("\n") if line)
+    return {name: digest for digest, _, name in lines}
+
+
+def _array(npy: bytes) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(npy), allow_pickle=False)
+    return array
+
+
 def _json(path: Path, files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
-        document = json.loads(files[name])
+        if len(files[name]) > _MAX_TEXT:
+            raise ValueError(f"it has {len(files[name]):,} bytes, {_MAX_TEXT:,} are the most")
+        document = json.loads(
+            files[name].decode(),
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
     except KeyError:
         raise BundleFormatError(f"{path} has no {name}. Export the bundle again.") from None
     except (ValueError, RecursionError) as error:
-        raise BundleFormatError(f"{name} of {path} is not JSON: {error}. Export the bundle again.") from None
+        raise BundleFormatError(
+            f"{name} of {path} is not JSON that can be read: {error}. Export the bundle again."
+        ) from None
     if not isinstance(document, dict):
         raise BundleFormatError(f"{name} of {path} is not a JSON object. Export the bundle again.")
     return document
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    # Two readers of a key that stands twice may take different values.
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return document
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{text[:24]}… is an integer of over 64 bits")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:24]} is no finite number")
+    return value

@@ -11,10 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from . import head
+from .answer import Answer, Decision
 from .bundle import Bundle
-from .errors import BundleError, FrameError
+from .doctor import Diagnosis, diagnose
+from .errors import EnrollmentRefusedError, FrameError
+from .frame_quality import FrameQuality, frame_quality
 from .frames import Frame, FrameLike, load_frame
-from .gallery import EnrolledClass, Event, Example, Gallery
+from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
+from .gallery.records import check_label
+from .leave_one_out import leave_one_out
+from .operating_point import Promise, coverage_score, promise
 from .selftest import check_golden
 from .session import OrtSession, Session
 
@@ -26,34 +32,6 @@ _BATCH_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a frame is taken for.
-
-    Attributes:
-        label: the nearest enrolled class, whether near enough or not; None if nothing is enrolled.
-        probability: of that class among the enrolled ones, 0 to 1.
-        score: its cosine, -1 to 1; None if nothing is enrolled.
-        known: whether the score passes the threshold. If not, the answer is "unknown": do not act on `label`.
-        runner_up: the next class; None if fewer than two are enrolled.
-        threshold: what the score was compared with; None if no threshold was asked for.
-    """
-
-    label: str | None
-    probability: float
-    score: float | None
-    known: bool
-    runner_up: str | None
-    threshold: float | None
-
-    def __str__(self) -> str:
-        return self.label if self.known and self.label is not None else "unknown"
-
-    def to_dict(self) -> dict[str, Any]:
-        """As a line of `edgefew classify --json`, without the file."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class Enrollment:
     """What became of an enrolment.
 
@@ -62,12 +40,14 @@ class Enrollment:
         examples: how many examples the class has now.
         accepted: names of the frames that were added.
         skipped: names of the frames that the class had already.
+        diagnosis: what looks wrong, and what would help.
     """
 
     label: str
     examples: int
     accepted: tuple[str, ...]
     skipped: tuple[str, ...]
+    diagnosis: Diagnosis
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew enroll --json` prints it."""
@@ -75,15 +55,20 @@ class Enrollment:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One state of the gallery, ready to classify with; replaced whole when the gallery changes."""
+class Added:
+    """What became of frames that were rejected for a class, or given to calibrate with.
 
-    version: tuple[int, int]
-    labels: tuple[str, ...]
-    prototypes: head.Embeddings
-    absent: npt.NDArray[np.int64] | None  # classes whose examples cancel out: they have no direction
-    threshold: float | None
-    measured_classes: int | None  # None where the threshold was measured for this many classes or more
+    Attributes:
+        accepted: names of the frames that were added.
+        skipped: names of the frames that were there already.
+    """
+
+    accepted: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `edgefew reject --json` prints it."""
+        return asdict(self)
 
 
 class Classifier:
@@ -102,20 +87,15 @@ class Classifier:
         gallery: Gallery,
         session: Session,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
+        coverage: float | None = None,
     ) -> None:
         self.bundle = bundle
         self.gallery = gallery
         self._session = session
         self._scale = np.float32(bundle.manifest.scale)
         self._false_accept_rate = false_accept_rate
-        rates = sorted({p.false_accept_rate for p in bundle.manifest.operating_points})
-        if false_accept_rate is not None and false_accept_rate not in rates:
-            raise BundleError(
-                f"{bundle.path} has no threshold for a false-accept rate of {false_accept_rate:g}; it has "
-                f"{', '.join(f'{r:g}' for r in rates) or 'none'}. Ask for one of these, or for None to never "
-                "answer unknown."
-            )
-        self._task = self._read_task()
+        self._coverage = coverage
+        self._ready = self._read()
 
     @classmethod
     def open(
@@ -126,6 +106,7 @@ class Classifier:
         provider: str = "cpu",
         threads: int = 1,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
+        coverage: float | None = None,
     ) -> Classifier:
         """A classifier that has checked the bundle's hashes and computed its golden vectors right.
 
@@ -134,8 +115,10 @@ class Classifier:
             gallery: the SQLite file, made if it is not there; None keeps the classes in memory.
             provider: "cpu", "cuda", "tensorrt" or ONNX Runtime's own name; never exchanged silently.
             threads: threads for one frame.
-            false_accept_rate: the share of frames of things not enrolled that may be called known, one of the rates
-                that the bundle was calibrated for; None never answers "unknown".
+            false_accept_rate: the share of frames of things not enrolled that may be called known. Where that cannot be
+                promised for the gallery's size, every answer is "unknown", and `promise()` says what would be enough.
+                None never answers "unknown".
+            coverage: also give every class that a frame may be of, right with this probability (`Answer.labels`).
 
         Raises:
             BundleError: the bundle is damaged, unknown or does not compute here what it should.
@@ -149,7 +132,7 @@ class Classifier:
         try:
             session = OrtSession(bundle.model("embed"), provider=provider, threads=threads)
             check_golden(bundle, session)
-            return cls(bundle, store, session, false_accept_rate)
+            return cls(bundle, store, session, false_accept_rate, coverage)
         except BaseException:
             store.close()
             raise
@@ -173,58 +156,91 @@ class Classifier:
         """Unit vectors of the frames: float32 [n, d]. Frames of one size run together."""
         return self._embed(load_frame(frame) for frame in frames)
 
-    def enroll(self, label: str, frames: FrameLike | Sequence[FrameLike], actor: str = "") -> Enrollment:
+    def enroll(
+        self,
+        label: str,
+        frames: FrameLike | Sequence[FrameLike],
+        actor: str = "",
+        *,
+        strict: bool = False,
+        keep_frames: bool = False,
+    ) -> Enrollment:
         """Add examples of a class, all or none; durable when it returns.
 
         Args:
             label: the class's name; a new one, or one that is enrolled already.
             frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images.
             actor: who enrolls, for the log.
+            strict: enroll none if something looks wrong with one of them.
+            keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`).
 
         Raises:
             FrameError: a frame cannot be read or gives no embedding; nothing was enrolled.
+            EnrollmentRefusedError: `strict`, and something looks wrong; nothing was enrolled.
+            ClassConflictError: a frame was rejected for this class, or given as a stranger; nothing was enrolled.
         """
-        many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
-        if not many:
-            raise FrameError(f"No frame was given for {label!r}; at least one was expected.")
-        sources: list[tuple[str, str]] = []
-
-        def loaded() -> Iterator[Frame]:
-            for given in many:
-                frame = load_frame(given)
-                sources.append((frame.name, frame.sha256()))
-                yield frame
-
-        embeddings = self._embed(loaded())
-        for (name, _), good in zip(sources, head.valid_rows(embeddings), strict=True):
-            if not good:
-                raise FrameError(f"{name} gives no usable embedding (zero or not a number). Leave it out.")
-        examples = [
-            Example(row, name, digest) for row, (name, digest) in zip(head.to_grid(embeddings), sources, strict=True)
-        ]
-        added = self.gallery.enroll(label, examples, actor)
-        label = label.strip()
+        label = check_label(label)
+        examples, quality = self._examples(frames, keep_frames, measured=True)
+        diagnosis = self._diagnose(label, examples, quality)
+        if strict and not diagnosis.healthy:
+            raise EnrollmentRefusedError(diagnosis)
+        added = _added(examples, self.gallery.enroll(label, examples, actor))
         count = next((c.examples for c in self.classes() if c.label == label), 0)
-        names = [(name, new) for (name, _), new in zip(sources, added, strict=True)]
-        return Enrollment(label, count, tuple(n for n, new in names if new), tuple(n for n, new in names if not new))
+        return Enrollment(label, count, added.accepted, added.skipped, diagnosis)
+
+    def diagnose(self, label: str, frames: FrameLike | Sequence[FrameLike]) -> Diagnosis:
+        """What would look wrong if these frames were enrolled, and what would help; changes nothing."""
+        return self._diagnose(check_label(label), *self._examples(frames, measured=True))
+
+    def reject(
+        self,
+        label: str,
+        frames: FrameLike | Sequence[FrameLike],
+        actor: str = "",
+        *,
+        keep_frames: bool = False,
+    ) -> Added:
+        """Remember that these frames are not of an enrolled class, all or none.
+
+        From then on, a frame that is nearer to one of them than to every example of the class is not taken for it.
+
+        Raises:
+            UnknownClassError: no class of that name is enrolled.
+            ClassConflictError: a frame is enrolled as an example of it; nothing was remembered.
+        """
+        examples, _ = self._examples(frames, keep_frames)
+        return _added(examples, self.gallery.reject(label, examples, actor))
+
+    def calibrate(
+        self, strangers: FrameLike | Sequence[FrameLike], actor: str = "", *, keep_frames: bool = False
+    ) -> Added:
+        """Keep frames of this site that are of no class, so that the threshold is measured on them; all or none.
+
+        `promise()` then says what they are enough for. The threshold follows the gallery as it grows.
+
+        Raises:
+            ClassConflictError: a frame is enrolled; nothing was kept.
+        """
+        examples, _ = self._examples(strangers, keep_frames)
+        return _added(examples, self.gallery.calibrate(examples, actor))
+
+    def promise(self, false_accept_rate: float | None = None) -> Promise | None:
+        """What the answers promise now, at the rate in use or at another; None if this classifier always answers."""
+        rate = false_accept_rate if false_accept_rate is not None else self._false_accept_rate
+        return None if rate is None else promise(self.bundle.manifest.operating_points, self._current().task, rate)
 
     def classify(self, frame: FrameLike) -> Answer:
         """What the frame is taken for."""
-        return self._answer(self._session.run({"frames": load_frame(frame).pixels[None]})[0][0])
+        return self._current().answer(self._session.run({"frames": load_frame(frame).pixels[None]})[0][0])
 
     def classify_many(self, frames: Iterable[FrameLike]) -> list[Answer]:
         """What each frame is taken for; frames of one size run together."""
-        return [self._answer(row) for row in self.embed(frames)]
+        return [self._current().answer(row) for row in self.embed(frames)]
 
-    def threshold_note(self) -> str | None:
-        """What to know about the threshold now in use; None if it was measured for a gallery of this size."""
-        task = self._current_task()
-        if task.measured_classes is None:
-            return None
-        return (
-            f"{len(task.labels)} classes are enrolled; the threshold for “unknown” was measured with up to "
-            f"{task.measured_classes} and is extrapolated from there, so the false-accept rate is not promised"
-        )
+    def enrolment_scores(self) -> npt.NDArray[np.float32]:
+        """What each example scores with the others of its class, float32 [n]: what a `DriftWatch` compares with."""
+        result = leave_one_out(self.gallery.content())
+        return result.own[result.judged]
 
     def classes(self) -> list[EnrolledClass]:
         """The enrolled classes, oldest first."""
@@ -235,7 +251,7 @@ class Classifier:
         return self.gallery.forget(label, actor)
 
     def undo(self, actor: str = "") -> Event:
-        """Take back the last enroll or forget; gives what was undone."""
+        """Take back the last change; gives what was undone."""
         return self.gallery.undo(actor)
 
     def _embed(self, frames: Iterable[Frame]) -> head.Embeddings:
@@ -251,49 +267,70 @@ class Classifier:
             parts.append(result)
         return np.concatenate(parts) if parts else np.empty((0, self.bundle.manifest.dimension), np.float32)
 
-    def _current_task(self) -> _Task:
-        if self._task.version != self.gallery.version():
-            self._task = self._read_task()
-        return self._task
+    def _examples(
+        self, frames: FrameLike | Sequence[FrameLike], keep_frames: bool = False, *, measured: bool = False
+    ) -> tuple[list[Example], list[FrameQuality]]:
+        """The frames as examples, and on request what can be told of each without the network."""
+        many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
+        if not many:
+            raise FrameError("No frame was given; at least one was expected.")
+        seen: list[tuple[str, str, bytes | None]] = []
+        quality: list[FrameQuality] = []
 
-    def _read_task(self) -> _Task:
+        def loaded() -> Iterator[Frame]:
+            for given in many:
+                frame = load_frame(given)
+                seen.append((frame.name, frame.sha256(), pack_frame(frame) if keep_frames else None))
+                if measured:
+                    quality.append(frame_quality(frame.pixels))
+                yield frame
+
+        embeddings = self._embed(loaded())
+        for (name, _, _), good in zip(seen, head.valid_rows(embeddings), strict=True):
+            if not good:
+                raise FrameError(f"{name} gives no usable embedding (zero or not a number). Leave it out.")
+        examples = [
+            Example(row, name, digest, frame=kept)
+            for row, (name, digest, kept) in zip(head.to_grid(embeddings), seen, strict=True)
+        ]
+        return examples, quality
+
+    def _diagnose(self, label: str, examples: list[Example], quality: list[FrameQuality]) -> Diagnosis:
+        task = self._current().task
+        held: list[Example] = []
+        if label in task.labels:
+            held = [e for e in self.gallery.content([label])[label] if not e.negative]
+        known = {example.source_sha256 for example in held}
+        # A picture that is there already, or twice in this call, is not enrolled: nothing to say of it.
+        first = {e.source_sha256: i for i, e in reversed(list(enumerate(examples)))}
+        new = sorted(i for digest, i in first.items() if digest not in known)
+        numbers = [entry.id for entry in self.gallery.examples(None)] if len(task.strangers) else []
+        strangers = dict(zip(numbers, task.strangers, strict=False))
+        chosen, measured = [examples[i] for i in new], [quality[i] for i in new]
+        return diagnose(label, chosen, measured, held, task, strangers, self.bundle.manifest)
+
+    def _current(self) -> Decision:
+        if self._ready.version != self.gallery.version():
+            self._ready = self._read()
+        return self._ready
+
+    def _read(self) -> Decision:
         # The version first: a change in between is then seen at the next call, not missed.
         version = self.gallery.version()
-        state = self.gallery.state()
-        threshold = measured = None
+        task = self.gallery.task()
+        manifest = self.bundle.manifest
+        threshold: float | None = None
         if self._false_accept_rate is not None:
-            shot = int(np.median(state.counts)) if len(state.counts) else 1
-            point = self.bundle.manifest.operating_point(len(state.labels), shot, self._false_accept_rate)
-            threshold = None if point is None else point.threshold
-            if point is not None and not point.episodes:
-                measured = max(p.way for p in self.bundle.manifest.operating_points)
-        prototypes = head.unit(state.sums)
-        present = prototypes.any(axis=1)
-        absent = None if present.all() else np.flatnonzero(~present)
-        return _Task(version, state.labels, prototypes, absent, threshold, measured)
+            stated = promise(manifest.operating_points, task, self._false_accept_rate).threshold
+            threshold = np.inf if stated is None else stated
+        covering = None if self._coverage is None else coverage_score(manifest.coverage_points, task, self._coverage)
+        absent = np.flatnonzero(~task.prototypes.any(axis=1))
+        return Decision(version, task, absent, self._scale, threshold, covering)
 
-    def _answer(self, embedding: head.Embeddings) -> Answer:
-        task = self._current_task()
-        # NaN fails both comparisons. It must not reach argmax, where it would win.
-        if not task.labels or not head.SHORTEST**2 < float(embedding @ embedding) < head.LONGEST**2:
-            return Answer(None, 0.0, None, False, None, task.threshold)
-        scores = task.prototypes @ embedding
-        if task.absent is not None:
-            scores[task.absent] = head.ABSENT
-        best = int(scores.argmax())
-        score = float(scores[best])
-        if score <= head.ABSENT:
-            return Answer(None, 0.0, None, False, None, task.threshold)
-        weights = np.exp(self._scale * (scores - score))
-        if task.absent is not None:
-            weights[task.absent] = 0
-        probability = 1 / float(weights.sum())
-        runner_up = None
-        if len(task.labels) > 1:
-            scores[best] = -np.inf
-            runner_up = task.labels[int(scores.argmax())]
-        known = task.threshold is None or score >= task.threshold
-        return Answer(task.labels[best], probability, score, known, runner_up, task.threshold)
+
+def _added(examples: Sequence[Example], added: Sequence[bool]) -> Added:
+    names = [(example.source, new) for example, new in zip(examples, added, strict=True)]
+    return Added(tuple(name for name, new in names if new), tuple(name for name, new in names if not new))
 
 
 def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

@@ -18,7 +18,9 @@
     │   ├── UnknownClassError     the gallery has no such class or example
     │   ├── ClassConflictError    a name or an example is taken by another class; nothing was overwritten
     │   ├── GalleryLockedError    the gallery is locked and the pass-phrase is missing or wrong
+    │   ├── MigrationError        a gallery that cannot be taken over by a new bundle; nothing was written
     │   └── NothingToUndoError    every operation is undone already, or the last one cannot be
+    ├── EnrollmentRefusedError  something looks wrong with an example, and strict enrolment was asked for
     ├── DataError             a labelled folder that cannot be used as asked
     ├── CheckpointError       a checkpoint that cannot be read
     ├── TrainingError         training that cannot go on as asked
@@ -28,6 +30,11 @@ Each message says what was seen, what was expected, and what to do.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .doctor import Diagnosis
 
 
 class EdgeFewError(Exception):
@@ -94,8 +101,30 @@ class GalleryLockedError(GalleryError):
     """The gallery is locked and the pass-phrase is missing or wrong."""
 
 
+class MigrationError(GalleryError):
+    """A gallery cannot be taken over by a new bundle; nothing was written."""
+
+
 class NothingToUndoError(GalleryError):
     """Every operation is undone already, or the last one cannot be."""
+
+
+class EnrollmentRefusedError(EdgeFewError):
+    """Something looks wrong with an example, and strict enrolment was asked for; nothing was enrolled.
+
+    Attributes:
+        diagnosis: what the enrolment doctor found.
+    """
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self.diagnosis = diagnosis
+        bad = [report for report in diagnosis.examples if report.findings]
+        told = "; ".join(f"{report.name}: {report.findings[0].text}" for report in bad[:3])
+        more = f" … and {len(bad) - 3} more" if len(bad) > 3 else ""
+        super().__init__(
+            f"Nothing was enrolled, because strict enrolment was asked for and something looks wrong: {told}{more}. "
+            "Leave these out, or enroll without strict."
+        )
 
 
 class DataError(EdgeFewError):

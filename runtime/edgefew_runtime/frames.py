@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import struct
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import FrameError, RuntimeMissingError
+from .regular_file import read_regular, shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,6 +31,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 MAX_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: a few KB of PNG can unpack to gigabytes."""
 
+MAX_FILE_BYTES = 1 << 28
+"""A larger image file is refused before it is read; `MAX_PIXELS` of four bytes each are less."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -38,7 +41,7 @@ class Frame:
 
     Attributes:
         pixels: uint8 [H, W, 3], RGB.
-        name: the path, or "array", "image" or "bytes".
+        name: the path (what cannot be shown, as escapes), or "array", "image" or "bytes".
         encoded: the file's bytes, if it came as a file.
     """
 
@@ -59,21 +62,23 @@ def load_frame(frame: FrameLike) -> Frame:
     (4, 6, 3)
 
     A path or bytes: PNG, JPEG, BMP or WebP; the camera's rotation mark (EXIF) is obeyed, transparency becomes white.
-    An array: uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB). A Pillow image: any mode.
+    An array: uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB), not masked. A Pillow image: any mode but F.
 
     Raises:
         FrameError: no such file, not an image, or an array of another type or shape.
         RuntimeMissingError: Pillow is needed and not installed.
     """
     if isinstance(frame, np.ndarray):
-        return Frame(_from_array(frame), "array")
+        if isinstance(frame, np.ma.MaskedArray):
+            raise FrameError("A masked array was given; what is masked has no colour. Fill it (array.filled) first.")
+        return Frame(_from_array(np.asarray(frame)), "array")
     if isinstance(frame, (str, Path)):
         path = Path(frame)
-        # A file name that is not UTF-8 is kept as something that can be stored and shown.
-        return _decode(_read(path), os.fsencode(path).decode("utf-8", "backslashreplace"))
+        return _decode(_read(path), shown(path))
     if isinstance(frame, (bytes, bytearray, memoryview)):
         return _decode(bytes(frame), "bytes")
-    if type(frame).__module__.partition(".")[0] == "PIL":
+    pillow = sys.modules.get("PIL.Image")  # who gives a Pillow image has imported it; nobody else pays for it
+    if pillow is not None and isinstance(frame, pillow.Image):
         return Frame(_from_image(frame, "image"), "image")
     raise FrameError(
         f"A frame of type {type(frame).__name__} was given. Give a path, the bytes of an image file, "
@@ -102,13 +107,13 @@ def _from_array(array: npt.NDArray[Any]) -> Pixels:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, MAX_FILE_BYTES)
     except FileNotFoundError:
-        raise FrameError(f"There is no file {path}. Check the path.") from None
+        raise FrameError(f"There is no file {shown(path)}. Check the path.") from None
     except IsADirectoryError:
-        raise FrameError(f"{path} is a folder, an image file was expected. Name the files in it.") from None
+        raise FrameError(f"{shown(path)} is a folder, an image file was expected. Name the files in it.") from None
     except OSError as error:
-        raise FrameError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise FrameError(f"{shown(path)} cannot be read: {error.strerror or error}.") from None
 
 
 def _decode(data: bytes, name: str) -> Frame:
@@ -128,27 +133,39 @@ def _decode(data: bytes, name: str) -> Frame:
     except UnidentifiedImageError:
         expected = "PNG, JPEG, BMP or WebP was expected"
         raise FrameError(f"{name} is not an image that can be read ({expected}). Check the file.") from None
-    except (OSError, ValueError, SyntaxError, struct.error) as error:
-        raise FrameError(f"{name} is a damaged image: {error}. Check the file.") from None
+    except Exception as error:  # Pillow's parsers raise errors of a dozen types on damaged headers
+        raise _damaged(name, error) from None
     with image:
         pixels = _from_image(image, name)
     return Frame(pixels, name, data)
 
 
-def _from_image(image: Any, name: str) -> Pixels:
-    from PIL import Image, ImageOps
-
+def _from_image(image: Image.Image, name: str) -> Pixels:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise FrameError(f"{name} is {width} × {height}: over {MAX_PIXELS:,} pixels, and was not decoded.")
+    if image.mode == "F":
+        raise FrameError(
+            f"{name} has floating-point pixels (mode F), 8-bit ones were expected. Convert it to RGB first."
+        )
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I;16") or upright.mode == "I":
-            # Pillow's own conversion clips 16-bit grey at 255: nearly all of it would come out white.
-            return _from_array((np.asarray(upright).clip(0, 65535) // 257).astype(np.uint8))
-        if upright.has_transparency_data:
-            rgba = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
-    except (OSError, ValueError, SyntaxError, struct.error, MemoryError) as error:
-        raise FrameError(f"{name} is a damaged image: {error}. Check the file.") from None
+        return _upright_rgb(image)
+    except Exception as error:  # as in `_decode`; and where memory runs out
+        raise _damaged(name, error) from None
+
+
+def _upright_rgb(image: Image.Image) -> Pixels:
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16") or upright.mode == "I":
+        # Pillow's own conversion clips 16-bit grey at 255: nearly all of it would come out white.
+        return _from_array((np.asarray(upright).clip(0, 65535) // 257).astype(np.uint8))
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+
+
+def _damaged(name: str, error: Exception) -> FrameError:
+    return FrameError(f"{name} is a damaged image: {str(error) or type(error).__name__}. Check the file.")

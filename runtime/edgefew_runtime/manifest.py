@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import BundleFormatError
+from .operating_point import CoveragePoint, OperatingPoint, is_number
 
 FORMAT = 1
 """The version of EdgeFew's part of the manifest. A reader refuses a higher one."""
-
-
-_UNKNOWN_SLOPE = 0.08
-"""Rise of the threshold with the logarithm of the number of classes, where only one number was measured."""
 
 
 @dataclass(frozen=True)
@@ -74,39 +70,6 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold on the best score, measured on classes that training never saw.
-
-    Attributes:
-        way: classes enrolled when it was measured.
-        shot: examples of each.
-        false_accept_rate: share of frames of classes not enrolled that were still called known: what was aimed at.
-        threshold: cosine; a best score of at least this is "known".
-        recall: share of frames of enrolled classes that were called known, and by their right name.
-        episodes: how many episodes it was measured on.
-    """
-
-    way: int
-    shot: int
-    false_accept_rate: float
-    threshold: float
-    recall: float
-    episodes: int
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> OperatingPoint:
-        """From the manifest's JSON."""
-        point = cls(**data)
-        if not all(map(_is_number, data.values())):
-            raise ValueError("an operating point must be numbers")
-        return point
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the manifest's JSON has it."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class Manifest:
     """EdgeFew's part of a bundle's manifest.
 
@@ -118,6 +81,7 @@ class Manifest:
         scale: what scores are multiplied by before the softmax.
         input: what goes in.
         operating_points: thresholds to choose from.
+        coverage_points: scores that make conformal sets.
         lineage: what the backbone was made from.
     """
 
@@ -128,6 +92,7 @@ class Manifest:
     scale: float
     input: InputSpec
     operating_points: tuple[OperatingPoint, ...]
+    coverage_points: tuple[CoveragePoint, ...]
     lineage: Mapping[str, Any]
 
     @classmethod
@@ -153,6 +118,7 @@ class Manifest:
                 float(embedding["scale"]),
                 InputSpec.from_dict(ours["input"]),
                 tuple(OperatingPoint.from_dict(p) for p in ours["operating_points"]),
+                tuple(CoveragePoint.from_dict(p) for p in ours["coverage_points"]),
                 dict(ours["lineage"]),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -160,7 +126,7 @@ class Manifest:
                 f"manifest.json is not that of an EdgeFew bundle ({type(error).__name__}: {error}). Export the "
                 "bundle again."
             ) from None
-        if manifest.dimension < 1 or not (_is_number(manifest.scale) and manifest.scale > 0):
+        if manifest.dimension < 1 or not (is_number(manifest.scale) and manifest.scale > 0):
             raise BundleFormatError(
                 f"manifest.json has the dimension {manifest.dimension} and the scale {manifest.scale}; both "
                 "must be above "
@@ -188,44 +154,8 @@ class Manifest:
                     "embedding": {"dimension": self.dimension, "metric": self.metric, "scale": self.scale},
                     "input": self.input.to_dict(),
                     "operating_points": [p.to_dict() for p in self.operating_points],
+                    "coverage_points": [p.to_dict() for p in self.coverage_points],
                     "lineage": dict(self.lineage),
                 }
             },
         }
-
-    def operating_point(self, way: int, shot: int, false_accept_rate: float) -> OperatingPoint | None:
-        """The threshold for a gallery of this size, on the careful side; None if the bundle has none for the rate.
-
-        More classes mean more chances for a false accept. The threshold comes from the smallest measured way that is
-        not below the gallery's; beyond the largest, it is extrapolated along the logarithm of the way (the maximum
-        of many scores grows like that), and the point's `episodes` is 0: it was not measured. Of the two measured
-        shots next to the gallery's, the one with the higher threshold counts.
-        """
-        points = [p for p in self.operating_points if p.false_accept_rate == false_accept_rate]
-        if not points:
-            return None
-        careful = {w: _nearest_shot([p for p in points if p.way == w], shot) for w in {p.way for p in points}}
-        enough = [w for w in careful if w >= way]
-        if enough:
-            return careful[min(enough)]
-        largest = max(careful)
-        slopes = [
-            (careful[largest].threshold - point.threshold) / math.log(largest / w)
-            for w, point in careful.items()
-            if w < largest
-        ]
-        # A single measured way tells no slope: then a step that no backbone here has needed.
-        rise = max([*slopes, 0.0]) if slopes else _UNKNOWN_SLOPE
-        threshold = min(1.0, careful[largest].threshold + rise * math.log(way / largest))
-        return replace(careful[largest], way=way, threshold=threshold, episodes=0)
-
-
-def _nearest_shot(points: list[OperatingPoint], shot: int) -> OperatingPoint:
-    """Of the points measured with the next fewer and the next more examples, the one with the higher threshold."""
-    below = max((p for p in points if p.shot <= shot), key=lambda p: p.shot, default=None)
-    above = min((p for p in points if p.shot >= shot), key=lambda p: p.shot, default=None)
-    return max((p for p in (below, above) if p is not None), key=lambda p: p.threshold)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,46 +1,98 @@
-"""Thresholds keep their promise on strangers that were not used to set them; the scale makes probabilities likely."""
+"""Promises hold on classes that were not used to make them; the scale makes probabilities mean something."""
 
 from __future__ import annotations
 
 import numpy as np
-from edgefew_export.calibration import EPISODES, _open_set_scores, fit_scale, operating_points
-from edgefew_export.checkpoint import HeldOut
+import numpy.typing as npt
+import pytest
+from edgefew_export.calibration import FALSE_ACCEPT_RATES, calibrate
 from edgefew_export.episodes import EpisodeSampler
 from edgefew_export.evaluation import episode_scores
-from edgefew_runtime import head
+from edgefew_export.scale import EPISODES, expected_calibration_error, fit_scale
+from edgefew_runtime import OperatingPoint, head
 
 
-def clouds(classes: int, spread: float, seed: int) -> tuple[head.Embeddings, HeldOut]:
+def clouds(classes: int, spread: float, seed: int, frames: int = 8) -> tuple[head.Embeddings, npt.NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((classes, 32))
-    labels = np.repeat(np.arange(classes), 8)
-    embeddings = head.unit(centres[labels] + spread * rng.standard_normal((len(labels), 32)))
-    return embeddings, HeldOut(np.empty((0, 0, 0, 0), np.uint8), labels, None)
+    labels = np.repeat(np.arange(classes), frames)
+    return head.unit(centres[labels] + spread * rng.standard_normal((len(labels), 32))), labels
+
+
+def false_accepts(point: OperatingPoint, embeddings: head.Embeddings, labels: npt.NDArray[np.int64]) -> float:
+    """The rate over random galleries of other classes, with one stranger of each class that is not enrolled."""
+    rng = np.random.default_rng(9)
+    rates = []
+    for _ in range(40):
+        order = rng.permutation(labels.max() + 1)
+        enrolled, strangers = order[: point.way], order[point.way :]
+        rows = [rng.permutation(np.flatnonzero(labels == c))[: point.shot] for c in enrolled]
+        prototypes = head.unit(np.stack([embeddings[r].sum(axis=0) for r in rows]))
+        asked = embeddings[[rng.choice(np.flatnonzero(labels == c)) for c in strangers]]
+        rates.append(((asked @ prototypes.T).max(axis=1) >= point.threshold).mean())
+    return float(np.mean(rates))
 
 
 def test_the_false_accept_rate_holds_on_other_classes() -> None:
-    embeddings, held_out = clouds(120, 0.7, seed=1)
-    fresh, fresh_held_out = clouds(120, 0.7, seed=2)
-    points = operating_points(embeddings, held_out, seed=0)
-    assert {p.way for p in points} == {2, 5, 10, 20, 50}
-    for point in points:
-        if point.false_accept_rate >= 0.05 and point.way >= 5:
-            scores = _open_set_scores(fresh, fresh_held_out, point.way, point.shot, seed=9)
-            measured = float((scores.strangers >= point.threshold).mean())
-            assert measured < 2 * point.false_accept_rate + 0.01
+    points, _ = calibrate(*clouds(80, 0.7, seed=1), None, seed=0)
+    fresh = clouds(400, 0.7, seed=2)
+    # 50 classes are among the 80 that it was measured on; 200 are beyond, where the union bound holds it.
+    for way in (1, 5, 50, 200):
+        for rate in (0.05, 0.1):
+            (point,) = (p for p in points if (p.way, p.shot, p.false_accept_rate) == (way, 3, rate))
+            assert false_accepts(point, *fresh) <= rate
+            assert (point.recall is None) == (way > 80)
 
 
-def test_too_few_strangers_give_no_threshold() -> None:
-    embeddings, held_out = clouds(4, 0.5, seed=1)
-    points = operating_points(embeddings, held_out, seed=0)
-    assert {p.way for p in points} == {2}
-    # 600 strangers were asked: enough for 1 in 20, not for 1 in 100.
-    assert {p.false_accept_rate for p in points} == {0.05, 0.1}
+def test_what_is_promised_ends_where_the_strangers_end() -> None:
+    points, _ = calibrate(*clouds(4, 0.5, seed=1), None, seed=0)
+    # 32 strangers: enough for 1 in 10 with one class, not for 1 in 20; and for 1 in 5 with a few classes.
+    assert {p.false_accept_rate for p in points} == {0.1, 0.2}
+    assert all(p.strangers == 32 and p.stranger_classes == 4 for p in points)
+    assert {p.way for p in points if p.false_accept_rate == 0.1} == {1, 2}
+    many, _ = calibrate(*clouds(40, 0.5, seed=1), None, seed=0)
+    for rate in FALSE_ACCEPT_RATES:
+        few, more = (max((p.way for p in some if p.false_accept_rate == rate), default=0) for some in (points, many))
+        assert more >= few
+
+
+def test_thresholds_rise_with_the_gallery_and_with_the_promise() -> None:
+    points, _ = calibrate(*clouds(60, 0.7, seed=3), None, seed=0)
+    for shot in {p.shot for p in points}:
+        table = {(p.way, p.false_accept_rate): p.threshold for p in points if p.shot == shot}
+        for (way, rate), threshold in table.items():
+            assert all(t >= threshold for (w, r), t in table.items() if w >= way and r <= rate)
+
+
+def test_the_own_class_is_in_the_set_as_often_as_stated() -> None:
+    _, coverages = calibrate(*clouds(120, 0.9, seed=4), None, seed=0)
+    embeddings, labels = clouds(300, 0.9, seed=5)
+    assert {p.coverage for p in coverages} == {0.8, 0.9, 0.95, 0.99}
+    for point in (p for p in coverages if p.shot == 3):
+        support = embeddings.reshape(300, 8, -1)[:, :3].sum(axis=1)
+        own = (head.unit(support)[labels] * embeddings).sum(axis=1).reshape(300, 8)[:, 3:]
+        assert point.coverage - 0.02 <= (own >= point.score).mean() <= point.coverage + 0.05
+
+
+def test_an_own_source_is_never_asked_about() -> None:
+    """Frames of a source are copies: with them recall would be whole, without them there is nothing to go by."""
+    rng = np.random.default_rng(6)
+    labels, sources = np.repeat(np.arange(60), 6), np.tile(np.repeat(np.arange(2), 3), 60)
+    copies = head.unit(rng.standard_normal((120, 32)))[np.arange(360) // 3]
+    apart, _ = calibrate(copies, labels, sources, seed=0)
+    together, _ = calibrate(copies, labels, None, seed=0)
+
+    def recall(points: list[OperatingPoint]) -> float | None:
+        (point,) = (p for p in points if (p.way, p.shot, p.false_accept_rate) == (5, 1, 0.05))
+        return point.recall
+
+    assert recall(apart) == pytest.approx(0.05, abs=0.05)
+    assert recall(together) == pytest.approx(0.4, abs=0.1)
 
 
 def test_the_fitted_scale_makes_the_truth_most_likely() -> None:
-    embeddings, held_out = clouds(40, 0.9, seed=3)
-    sampler = EpisodeSampler(held_out.labels, way=10, shot=1, query=2, seed=0)
+    embeddings, labels = clouds(40, 0.9, seed=3)
+    sampler = EpisodeSampler(labels, way=10, shot=1, query=2, seed=0)
 
     def loss(scale: float) -> float:
         total = 0.0
@@ -51,6 +103,19 @@ def test_the_fitted_scale_makes_the_truth_most_likely() -> None:
             total -= float(np.log(likely).sum())
         return total
 
-    best = fit_scale(embeddings, sampler)
+    best, report = fit_scale(embeddings, sampler)
     assert loss(best) < loss(best * 1.1)
     assert loss(best) < loss(best / 1.1)
+    errors = report["expected_calibration_error"]
+    assert errors["after"] < 0.05 < errors["before"]
+
+
+def test_the_calibration_error_is_that_of_a_known_forecast() -> None:
+    rng = np.random.default_rng(7)
+    sure = rng.uniform(0.5, 1, 20_000).astype(np.float32)
+    forecast = np.stack([sure, 1 - sure], axis=1)
+    truth = (rng.random(20_000) > sure).astype(np.int64)
+    assert expected_calibration_error(forecast, truth) < 0.02
+    # Always 0.2 more sure than right.
+    truth = (rng.random(20_000) > sure - 0.2).astype(np.int64)
+    assert expected_calibration_error(forecast, truth) == pytest.approx(0.2, abs=0.02)

@@ -236,16 +236,3 @@ def test_golden_vectors_and_graphs_that_are_none_are_refused(copy: Path, what: s
     seal(copy)
     with pytest.raises(BundleError):
         Classifier.open(copy)
-
-
-def test_thresholds_rise_beyond_what_was_measured(bundle: Path) -> None:
-    manifest = Bundle.open(bundle).manifest
-    ways = sorted({p.way for p in manifest.operating_points})
-    measured = manifest.operating_point(ways[-1], 1, 0.05)
-    beyond = manifest.operating_point(10 * ways[-1], 1, 0.05)
-    assert measured is not None
-    assert beyond is not None
-    assert measured.episodes > 0
-    assert beyond.episodes == 0
-    assert measured.threshold < beyond.threshold <= 1
-    assert manifest.operating_point(2, 1, 0.77) is None

@@ -95,14 +95,19 @@ def test_an_emptied_gallery_is_not_taken_for_a_new_one(
         assert empty.stat().st_size == 0
 
 
-def test_more_classes_than_were_measured_is_told(
-    cli: Cli, bundle: Path, files: dict[str, list[Path]], gallery_path: Path
+def test_a_rate_that_cannot_be_promised_is_told_with_what_would_be_enough(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path
 ) -> None:
-    for label in files:
-        cli("enroll", bundle, label, files[label][0], "--gallery", gallery_path)
-    result = cli("classify", bundle, files["figure50"][1], "--gallery", gallery_path)
-    assert "10 classes are enrolled; the threshold" in result.stderr
-    assert "is extrapolated" in result.stderr
+    rate = ["--gallery", enrolled, "--false-accept-rate", "0.001"]
+    result = cli("classify", bundle, files["figure50"][0], *rate, "--json")
+    assert result.exit_code == 0
+    (answer,) = lines(result.stdout)
+    assert (answer["known"], answer["threshold"]) == (False, None)
+    for told in (answer["note"], result.stderr):
+        assert "not enough to promise a false-accept rate of 0.001 with 2 classes" in told
+        assert "2995 frames of things that are not enrolled would be enough (none were given)" in told
+    (answer,) = lines(cli("classify", bundle, files["figure50"][0], "--gallery", enrolled, "--json").stdout)
+    assert (answer["known"], answer["note"]) == (True, None)
 
 
 def test_an_unreadable_file_does_not_hide_the_other_answers(
@@ -176,7 +181,8 @@ def test_a_locked_gallery_needs_its_passphrase(
         (["enroll", "{bundle}", "stop", "{image}", "--gallery", "{text}"], "is not a gallery"),
         (["enroll", "{bundle}", "stop", "{image}", "--gallery", "{new}", "--provider", "cuda"], "is not there"),
         (["classify", "{bundle}", "{image}", "--gallery", "{new}"], "There is no gallery"),
-        (["classify", "{bundle}", "{image}", "--gallery", "{enrolled}", "--false-accept-rate", "0.3"], "it has 0."),
+        (["classify", "{bundle}", "{image}", "--gallery", "{enrolled}", "--false-accept-rate", "1.5"], "between 0 and"),
+        (["classify", "{bundle}", "{image}", "--gallery", "{enrolled}", "--coverage", "0.999"], "calibrated for 0.8"),
         (["classes", "--gallery", "{new}"], "There is no gallery"),
         (["forget", "{bundle}", "stop", "--gallery", "{enrolled}"], "No class 'stop' is enrolled"),
         (["pack", "{bundle}", "{text}"], "exists already"),

@@ -37,8 +37,8 @@ def test_a_checkpoint_carries_what_it_needs(checkpoint: Path, training_folder: P
     loaded = read_checkpoint(checkpoint)
     assert (loaded.backbone, loaded.input.size, loaded.input.channels) == ("conv4", (16, 16), 1)
     assert loaded.training["config"]["episodes"] == 60
-    assert loaded.training["classes"] == 20
-    assert len(set(loaded.held_out.labels.tolist())) == 4
+    assert loaded.training["classes"] == 34
+    assert len(set(loaded.held_out.labels.tolist())) == 6
     assert loaded.held_out.sources is not None
     network = loaded.network()
     assert not network.training
@@ -143,7 +143,7 @@ def test_time_is_a_budget_too(training_folder: Path, tmp_path: Path) -> None:
 
 def test_unreadable_images_stop_or_are_counted(training_folder: Path, tmp_path: Path, cli: Cli) -> None:
     data = Path(shutil.copytree(training_folder, tmp_path / "data"))
-    (data / "figure03" / "hand0-bad.png").write_text("no image")
+    (data / "figure103" / "hand0-bad.png").write_text("no image")
     with pytest.raises(FrameError, match=r"hand0-bad\.png"):
         train(read_labelled_folder(data), tmp_path / "a.ckpt", config())
     options = ["--episodes", 3, "--way", 3, "--image-size", 16, "--json", "--skip-bad"]
@@ -183,10 +183,10 @@ def test_settings_that_cannot_be_are_refused(changes: dict[str, object], says: s
 
 def test_data_that_is_too_small_is_refused(training_folder: Path, tmp_path: Path) -> None:
     folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
-    with pytest.raises(DataError, match="30-way 1-shot episodes need 30 classes"):
-        train(folder, tmp_path / "a.ckpt", config(way=30))
-    with pytest.raises(DataError, match="7 support"):
-        train(folder, tmp_path / "a.ckpt", config(shot=7))
+    with pytest.raises(DataError, match="50-way 1-shot episodes need 50 classes"):
+        train(folder, tmp_path / "a.ckpt", config(way=50))
+    with pytest.raises(DataError, match="13 support"):
+        train(folder, tmp_path / "a.ckpt", config(shot=13))
     few, _ = folder.select_classes(folder.labels[:1])
     with pytest.raises(DataError, match="has 1 classes"):
         train(few, tmp_path / "a.ckpt", config())
@@ -262,12 +262,12 @@ def test_tracks_of_their_own_train_to_the_end(tmp_path: Path) -> None:
 
 def test_every_held_out_class_is_in_the_checkpoint(monkeypatch: pytest.MonkeyPatch, training_folder: Path) -> None:
     folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
-    images = Images(torch.zeros(len(folder), 1, 4, 4, dtype=torch.uint8), folder.labels, folder.sources, 24)
-    monkeypatch.setattr("edgefew.training.dataset.MAX_HELD_OUT_BYTES", 16 * 24 * 2)
+    images = Images(torch.zeros(len(folder), 1, 4, 4, dtype=torch.uint8), folder.labels, folder.sources, 40)
+    monkeypatch.setattr("edgefew.training.dataset.MAX_HELD_OUT_BYTES", 16 * 40 * 2)
     kept = images.held_out()
-    assert np.bincount(kept.labels).tolist() == [2] * 24
+    assert np.bincount(kept.labels).tolist() == [2] * 40
     assert kept.sources is not None
-    assert all(len(set(kept.sources[kept.labels == label])) == 2 for label in range(24))
+    assert all(len(set(kept.sources[kept.labels == label])) == 2 for label in range(40))
 
 
 def test_classes_that_cannot_be_asked_about_are_not_held_out(tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ import click
 
 from edgefew_runtime.errors import EdgeFewError
 
+from .calibrate import calibrate
 from .classes import classes, examples, forget, rename
 from .classify import classify
 from .enroll import enroll
 from .fleet import merge, share
 from .history import log, undo
 from .lock import lock, unlock
+from .migrate import migrate
 from .pack import pack
+from .reject import reject
 from .verify import verify
 
 PLUGINS = "edgefew.commands"
@@ -58,7 +61,25 @@ def edgefew() -> None:
     """
 
 
-_OWN = (classes, classify, enroll, examples, forget, lock, log, merge, pack, rename, share, undo, unlock, verify)
+_OWN = (
+    calibrate,
+    classes,
+    classify,
+    enroll,
+    examples,
+    forget,
+    lock,
+    log,
+    merge,
+    migrate,
+    pack,
+    reject,
+    rename,
+    share,
+    undo,
+    unlock,
+    verify,
+)
 
 for _command in _OWN:
     edgefew.add_command(_command)

@@ -36,25 +36,31 @@ def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
         if as_json:
             print_json(entry.to_dict())
         else:
-            click.echo(f"{entry.label}  {plural(entry.examples, 'example')}, since {minute(entry.enrolled_at)}")
+            negatives = f", {plural(entry.negatives, 'negative')}" if entry.negatives else ""
+            click.echo(
+                f"{entry.label}  {plural(entry.examples, 'example')}{negatives}, since {minute(entry.enrolled_at)}"
+            )
     if not enrolled and not as_json:
         click.echo("nothing is enrolled")
 
 
 @click.command()
-@click.argument("bundle_and_label", nargs=-1, required=True, metavar="[BUNDLE] CLASS")
+@click.argument("bundle_and_label", nargs=-1, metavar="[BUNDLE] [CLASS]")
+@click.option("--strangers", is_flag=True, help="List the negatives given to `edgefew calibrate` instead of a class.")
 @gallery_option
 @json_option
-def examples(bundle_and_label: tuple[str, ...], gallery: Path, as_json: bool) -> None:
-    """List the examples of a class, each with the number that `forget --example` takes."""
-    bundle, (label,) = split_bundle(bundle_and_label, 1)
+def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, as_json: bool) -> None:
+    """List the examples of a class and what it is not, each with the number that `forget --example` takes."""
+    bundle, labels = split_bundle(bundle_and_label, 0 if strangers else 1)
     with open_gallery(gallery, bundle) as opened:
-        held = opened.examples(label)
+        held = opened.examples(None if strangers else labels[0])
     for example in held:
         if as_json:
             print_json(example.to_dict())
         else:
-            click.echo(f"{example.id:6}  {minute(example.enrolled_at)}  {example.source}")
+            side = "not " if example.negative and not strangers else ""
+            kept = " (picture kept)" if example.frame_kept else ""
+            click.echo(f"{example.id:6}  {minute(example.enrolled_at)}  {side}{example.source}{kept}")
 
 
 @click.command()
@@ -85,7 +91,7 @@ def forget(
         if example is not None:
             removed = opened.remove(example, who)
             document = {**removed.to_dict(), "undoable": True}
-            text = f"{removed.label}: example {example} forgotten ({removed.source})"
+            text = f"{removed.label or 'a stranger'}: example {example} forgotten ({removed.source})"
         else:
             (label,) = labels
             count = (opened.erase if erase else opened.forget)(label, who)

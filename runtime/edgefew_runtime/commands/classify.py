@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Answer, Classifier
+from edgefew_runtime.answer import Answer
+from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Classifier
 from edgefew_runtime.errors import FrameError
 
 from .options import bundle_argument, gallery_option, json_option, print_json, provider_option, require_gallery
@@ -21,9 +22,12 @@ from .options import bundle_argument, gallery_option, json_option, print_json, p
     type=float,
     default=FALSE_ACCEPT_RATE,
     show_default=True,
-    help="The share of things not enrolled that may be called known, of the rates that the bundle was calibrated for.",
+    help="The share of things not enrolled that may be called known. Where it cannot be promised, all is unknown.",
 )
 @click.option("--always-answer", is_flag=True, help="Never answer unknown.")
+@click.option(
+    "--coverage", type=float, help="Also name every class that it may be, right with this probability (0.9, say)."
+)
 @provider_option
 @json_option
 def classify(
@@ -32,6 +36,7 @@ def classify(
     gallery: Path,
     false_accept_rate: float,
     always_answer: bool,
+    coverage: float | None,
     provider: str,
     as_json: bool,
 ) -> None:
@@ -42,10 +47,12 @@ def classify(
     require_gallery(gallery)
     rate = None if always_answer else false_accept_rate
     bad = 0
-    with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=rate) as classifier:
+    with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=rate, coverage=coverage) as classifier:
         if not classifier.classes():
             click.echo(f"note: nothing is enrolled in {gallery}, so everything is unknown", err=True)
-        if note := classifier.threshold_note():
+        promised = classifier.promise()
+        note = None if promised is None or promised.threshold is not None else promised.reason
+        if note is not None:
             click.echo(f"note: {note}", err=True)
         for file in files:
             try:
@@ -55,7 +62,7 @@ def classify(
                 click.echo(f"Error: {error}", err=True)
                 continue
             if as_json:
-                print_json({"file": str(file), **answer.to_dict()})
+                print_json({"file": str(file), **answer.to_dict(), "note": note})
             else:
                 click.echo(f"{file}: {_describe(answer)}")
     if bad:
@@ -65,7 +72,9 @@ def classify(
 def _describe(answer: Answer) -> str:
     if answer.label is None:
         return "unknown"
+    may_be = "" if answer.labels is None else f"; may be: {', '.join(answer.labels) or 'none of the enrolled'}"
     if not answer.known:
-        return f"unknown (nearest: {answer.label}, score {answer.score:.2f}, {answer.threshold:.2f} needed)"
+        needed = "" if answer.threshold is None else f", {answer.threshold:.2f} needed"
+        return f"unknown (nearest: {answer.label}, score {answer.score:.2f}{needed}){may_be}"
     second = f", then {answer.runner_up}" if answer.runner_up else ""
-    return f"{answer.label} ({answer.probability:.0%}{second})"
+    return f"{answer.label} ({answer.probability:.0%}{second}){may_be}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgefew_runtime.classifier import Classifier
+from edgefew_runtime.doctor import Diagnosis
 
 from .options import (
     actor_name,
@@ -14,10 +15,12 @@ from .options import (
     bundle_argument,
     gallery_option,
     json_option,
+    keep_frames_option,
     passphrase_option,
+    plural,
     print_json,
     provider_option,
-    read_passphrase,
+    unlock_with,
 )
 
 
@@ -26,6 +29,9 @@ from .options import (
 @click.argument("label", metavar="CLASS")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @gallery_option
+@click.option("--dry-run", is_flag=True, help="Only show what the doctor says; enroll nothing.")
+@click.option("--strict", is_flag=True, help="Enroll nothing if something looks wrong with any file.")
+@keep_frames_option
 @actor_option
 @passphrase_option
 @provider_option
@@ -35,6 +41,9 @@ def enroll(
     label: str,
     files: tuple[Path, ...],
     gallery: Path,
+    dry_run: bool,
+    strict: bool,
+    keep_frames: bool,
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
@@ -42,15 +51,36 @@ def enroll(
 ) -> None:
     """Add examples of a class to a gallery; both may be new.
 
-    All files are added or, if one cannot be read, none. A file that the class has already is skipped.
+    All files are added or, if one cannot be read, none. A file that the class has already is skipped. What looks wrong
+    with a file is told, and what would help the class most.
     """
     with Classifier.open(bundle, gallery, provider=provider) as classifier:
-        if passphrase_file is not None:
-            classifier.gallery.unlock(read_passphrase(passphrase_file))
-        enrollment = classifier.enroll(label, list(files), actor_name(actor))
+        if dry_run:
+            diagnosis = classifier.diagnose(label, list(files))
+            if as_json:
+                print_json({"dry_run": True, **diagnosis.to_dict()})
+            else:
+                click.echo(f"{label}: nothing enrolled (dry run)")
+                _show(diagnosis)
+            return
+        unlock_with(classifier.gallery, passphrase_file)
+        enrollment = classifier.enroll(label, list(files), actor_name(actor), strict=strict, keep_frames=keep_frames)
     if as_json:
         print_json(enrollment.to_dict())
         return
     click.echo(f"{enrollment.label}: {len(enrollment.accepted)} added, {enrollment.examples} in all")
     for name in enrollment.skipped:
         click.echo(f"  skipped, enrolled already: {name}")
+    _show(enrollment.diagnosis)
+
+
+def _show(diagnosis: Diagnosis) -> None:
+    for report in diagnosis.examples:
+        for finding in report.findings:
+            click.echo(f"  ! {report.name}: {finding.text}")
+    if diagnosis.judged:
+        told = f"{diagnosis.recognised} of {plural(diagnosis.judged, 'example')} recognised when left out"
+        taken = f"; others are taken for {diagnosis.confused_with!r}" if diagnosis.confused_with else ""
+        click.echo(f"  {told}{taken}")
+    for advice in diagnosis.advice:
+        click.echo(f"  → {advice}")

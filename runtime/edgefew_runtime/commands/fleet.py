@@ -17,7 +17,7 @@ from .options import (
     passphrase_option,
     plural,
     print_json,
-    read_passphrase,
+    unlock_with,
 )
 
 
@@ -63,8 +63,7 @@ def merge(
     """
     for pack in packs:
         with open_gallery(pack, None) as other, Gallery(gallery, other.bundle_id, other.dimension) as target:
-            if passphrase_file is not None:
-                target.unlock(read_passphrase(passphrase_file))
+            unlock_with(target, passphrase_file)
             added = target.merge(other, actor_name(actor))
         if as_json:
             print_json({"pack": str(pack), "added": added})

@@ -35,6 +35,12 @@ passphrase_option = click.option(
     help="A file with the pass-phrase of a locked gallery.",
 )
 
+keep_frames_option = click.option(
+    "--keep-frames",
+    is_flag=True,
+    help="Keep the pictures in the gallery, so that a later bundle can enroll them again (`edgefew migrate`).",
+)
+
 provider_option = click.option(
     "--provider", default="cpu", show_default=True, help="Where the network runs: cpu, cuda, tensorrt."
 )
@@ -102,15 +108,14 @@ def require_gallery(gallery: Path) -> None:
 
 def open_gallery(gallery: Path, bundle: Path | None, passphrase_file: Path | None = None) -> Gallery:
     """A gallery that exists; checked against the bundle if one is given."""
-    found = _open_gallery(gallery, bundle)
-    if passphrase_file is not None:
-        found.unlock(read_passphrase(passphrase_file))
+    require_gallery(gallery)
+    opened = None if bundle is None else Bundle.open(bundle)
+    found = Gallery(gallery) if opened is None else Gallery(gallery, opened.id, opened.manifest.dimension)
+    unlock_with(found, passphrase_file)
     return found
 
 
-def _open_gallery(gallery: Path, bundle: Path | None) -> Gallery:
-    require_gallery(gallery)
-    opened = None if bundle is None else Bundle.open(bundle)
-    if opened is not None:
-        return Gallery(gallery, opened.id, opened.manifest.dimension)
-    return Gallery(gallery)
+def unlock_with(gallery: Gallery, passphrase_file: Path | None) -> None:
+    """Let this gallery object make changes, if a pass-phrase was given."""
+    if passphrase_file is not None:
+        gallery.unlock(read_passphrase(passphrase_file))

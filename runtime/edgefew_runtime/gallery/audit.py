@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import events
-from .embeddings import sha256, total
+from ..errors import FrameError
+from . import events, kept_frames
+from .embeddings import from_sums, sha256, total
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def problems(db: sqlite3.Connection, dimension: int) -> list[str]:
     """What is wrong with a gallery, as sentences; empty if nothing is.
 
-    Checks the pages, the chain of the log, that the examples are those that the log tells of, and that the sums are
-    those of the examples.
+    Checks the pages, the chain of the log, that the examples are those that the log tells of, that the sums are
+    those of the examples, and that kept frames are what was enrolled.
     """
     check = db.execute("PRAGMA integrity_check").fetchone()[0]
     if check != "ok":
@@ -23,19 +27,22 @@ def problems(db: sqlite3.Connection, dimension: int) -> list[str]:
     found = []
     if (broken := events.first_broken(db)) is not None:
         found.append(f"event {broken} of the log was changed or removed")
-    return found + _untold_examples(db) + _wrong_sums(db, dimension)
+    return found + _untold_examples(db) + _wrong_sums(db, dimension) + _wrong_frames(db)
 
 
 def _untold_examples(db: sqlite3.Connection) -> list[str]:
-    """Enrolments whose examples are not those that the log tells of."""
-    told: Counter[tuple[int, int, str]] = Counter()
+    """Events whose examples are not those that the log tells of."""
+    told: Counter[tuple[int, int | None, bool, str]] = Counter()
     for event in events.read(db):
         for part in event.payload.get("added", ()):
-            told.update((event.id, part["class"], example["embedding_sha256"]) for example in part["examples"])
+            told.update(
+                (event.id, part["class"], example.get("negative", False), example["embedding_sha256"])
+                for example in part["examples"]
+            )
         if event.kind == "erase":
             told = Counter({entry: n for entry, n in told.items() if entry[1] != event.payload["class"]})
-    rows = db.execute("SELECT added_by, class_id, embedding FROM example")
-    held = Counter((added_by, class_id, sha256(blob)) for added_by, class_id, blob in rows)
+    rows = db.execute("SELECT added_by, class_id, negative, embedding FROM example")
+    held = Counter((added_by, class_id, bool(negative), sha256(blob)) for added_by, class_id, negative, blob in rows)
     return [
         f"the examples of event {number} are not those that the log tells of"
         for number in sorted({entry[0] for entry in (told - held) + (held - told)})
@@ -45,8 +52,22 @@ def _untold_examples(db: sqlite3.Connection) -> list[str]:
 def _wrong_sums(db: sqlite3.Connection, dimension: int) -> list[str]:
     found = []
     for class_id, label, stored, count in db.execute("SELECT id, label, sum, count FROM class").fetchall():
-        rows = db.execute("SELECT embedding FROM example WHERE class_id = ? AND removed_by IS NULL", (class_id,))
+        rows = db.execute(
+            "SELECT embedding FROM example WHERE class_id = ? AND removed_by IS NULL AND NOT negative", (class_id,)
+        )
         live = [row[0] for row in rows]
-        if len(live) != count or not np.array_equal(total(live, dimension), np.frombuffer(stored, "<f8")):
+        if len(live) != count or not np.array_equal(total(live, dimension), from_sums([stored], dimension)[0]):
             found.append(f"the sum of class {label!r} is not that of its examples")
+    return found
+
+
+def _wrong_frames(db: sqlite3.Connection) -> list[str]:
+    found = []
+    for digest, content in db.execute("SELECT source_sha256, content FROM frame"):
+        try:
+            intact = kept_frames.digest(content) == digest
+        except FrameError:
+            intact = False
+        if not intact:
+            found.append(f"the frame kept as {digest[:12]}… is not what was enrolled")
     return found

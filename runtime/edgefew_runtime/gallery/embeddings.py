@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import GalleryFormatError
 from ..head import Embeddings, Sums
 
 
@@ -16,17 +17,39 @@ def to_blob(embedding: npt.NDArray[np.float32]) -> bytes:
     return embedding.astype("<f4").tobytes()
 
 
-def from_blob(blob: bytes) -> npt.NDArray[np.float32]:
-    """What `to_blob` made bytes of: float32 [d]."""
-    return np.frombuffer(blob, "<f4")
+def from_blobs(blobs: Sequence[bytes], dimension: int) -> Embeddings:
+    """What `to_blob` made bytes of: float32 [n, d].
+
+    Raises:
+        GalleryFormatError: one has another length.
+    """
+    return np.asarray(_rows(blobs, dimension, "<f4"), np.float32)
+
+
+def from_sums(blobs: Sequence[bytes], dimension: int) -> Sums:
+    """Stored sums: float64 [n, d].
+
+    Raises:
+        GalleryFormatError: one has another length.
+    """
+    return np.asarray(_rows(blobs, dimension, "<f8"), np.float64)
 
 
 def total(blobs: Sequence[bytes], dimension: int) -> Sums:
     """The sum of stored embeddings: float64 [d]; exact, and so the same in any order, because all lie on the grid."""
-    embeddings: Embeddings = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dimension)
-    return np.asarray(embeddings.sum(axis=0, dtype=np.float64))
+    return np.asarray(from_blobs(blobs, dimension).sum(axis=0, dtype=np.float64))
 
 
 def sha256(data: bytes) -> str:
     """The hash of some bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _rows(blobs: Sequence[bytes], dimension: int, dtype: str) -> npt.NDArray[np.floating]:
+    expected = dimension * np.dtype(dtype).itemsize
+    if wrong := {len(blob) for blob in blobs} - {expected}:
+        raise GalleryFormatError(
+            f"The gallery is damaged: a stored vector has {min(wrong)} bytes, {expected} were expected. "
+            "Restore a copy; nothing was written to it now."
+        )
+    return np.frombuffer(b"".join(blobs), dtype).reshape(len(blobs), dimension)

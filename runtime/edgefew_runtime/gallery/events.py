@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GalleryFormatError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 GENESIS = "0" * 64
 """What the first event names as the hash before it."""
+
+
+class _Payload(dict[str, Any]):
+    """A payload as the log has it; what a forged one lacks is an error of ours."""
+
+    @classmethod
+    def of(cls, event: int, text: str) -> _Payload:
+        try:
+            payload = json.loads(text, object_hook=cls)
+        except (ValueError, RecursionError):
+            payload = None
+        if not isinstance(payload, cls):
+            raise GalleryFormatError(f"Event {event} of the gallery's log is damaged. Restore a copy.")
+        return payload
+
+    def __missing__(self, key: str) -> Any:
+        raise GalleryFormatError(f"An event of the gallery's log lacks {key!r}: it was forged. Restore a copy.")
 
 
 @dataclass(frozen=True)
@@ -19,7 +40,8 @@ class Event:
     Attributes:
         id: 1, 2, 3, … without gaps.
         at: UTC, ISO 8601.
-        kind: "create", "enroll", "forget", "erase" or "undo".
+        kind: "create", "enroll", "reject", "calibrate", "merge", "migrate", "forget", "remove", "clear", "rename",
+            "erase", "undo", "lock" or "remove_lock".
         actor: who did it, as the caller said.
         undoes: for an undo, the event that it undid.
         payload: what was done: the class, and for each example its source and hashes.
@@ -39,8 +61,11 @@ class Event:
         label = self.payload.get("label", "")
         if self.kind == "rename":
             return f"rename {label} to {self.payload['to']}"
+        if self.kind in ("calibrate", "clear"):
+            number = self.payload["strangers"]
+            return f"{self.kind} ({number} stranger{'s' * (number != 1)})"
         if self.kind == "undo":
-            return f"undo event {self.undoes} ({self.payload['undid']} {label})"
+            return f"undo event {self.undoes} ({self.payload['undid']} {label}".rstrip() + ")"
         return f"{self.kind} {label}".strip()
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +92,9 @@ def append(
 def read(db: sqlite3.Connection) -> list[Event]:
     """All events, oldest first."""
     rows = db.execute("SELECT id, at, kind, actor, undoes, payload, sha256 FROM event ORDER BY id")
-    return [Event(i, at, kind, actor, undoes, json.loads(text), sha) for i, at, kind, actor, undoes, text, sha in rows]
+    return [
+        Event(i, at, kind, actor, undoes, _Payload.of(i, text), sha) for i, at, kind, actor, undoes, text, sha in rows
+    ]
 
 
 def standing(log: list[Event]) -> list[Event]:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from .. import head
 from ..errors import ClassConflictError, NothingToUndoError, UnknownClassError
 from . import events, locking
-from .embeddings import sha256, to_blob
+from .embeddings import from_blobs, from_sums, sha256, to_blob
 from .records import EnrolledExample, Example, check_label
 
+if TYPE_CHECKING:
+    import sqlite3
 
-def described(example: Example) -> dict[str, str]:
+_ROWS = 4096
+"""Classes read at once: their sums in float64 are the only copy beside the prototypes."""
+
+
+def described(example: Example) -> dict[str, str | bool]:
     """An example as the log tells of it."""
     return {
         "source": example.source,
         "source_sha256": example.source_sha256,
         "embedding_sha256": sha256(to_blob(example.embedding)),
-    }
+    } | ({"negative": True} if example.negative else {})
 
 
 def verifier(db: sqlite3.Connection) -> str | None:
@@ -42,42 +53,130 @@ def find(db: sqlite3.Connection, label: str, forgotten_too: bool = False) -> int
     return int(row[0])
 
 
-def live(db: sqlite3.Connection, class_id: int) -> list[bytes]:
-    """The embeddings that a class holds now, as stored."""
+def new_ones(db: sqlite3.Connection, class_id: int | None, examples: Sequence[Example]) -> list[bool]:
+    """For each example whether its source is new to the class, on its side (what it is, or what it is not).
+
+    Raises:
+        ClassConflictError: a picture is given on one side of a class and stands on the other.
+    """
     rows = db.execute(
-        "SELECT embedding FROM example WHERE class_id = ? AND removed_by IS NULL ORDER BY id", (class_id,)
+        "SELECT source_sha256, negative, id FROM example WHERE class_id IS ? AND removed_by IS NULL", (class_id,)
     )
-    return [row[0] for row in rows]
+    known = {(sha, bool(negative)): number for sha, negative, number in rows}
+    result = []
+    for example in examples:
+        if (other := known.get((example.source_sha256, not example.negative))) is not None:
+            raise ClassConflictError(
+                f"{example.source} is there already as example {other}, of what the class is"
+                f"{'' if example.negative else ' not'}. Nothing was changed. Take that one out first: "
+                f"edgefew forget --example {other}"
+            )
+        key = (example.source_sha256, example.negative)
+        result.append(key not in known)
+        known.setdefault(key, 0)
+    return result
 
 
-def live_sources(db: sqlite3.Connection, class_id: int) -> set[str]:
-    """The hashes of what a class was enrolled from."""
-    rows = db.execute("SELECT source_sha256 FROM example WHERE class_id = ? AND removed_by IS NULL", (class_id,))
-    return {row[0] for row in rows}
+def refuse_strangers(db: sqlite3.Connection, examples: Sequence[Example]) -> None:
+    """Raise if a picture that is about to be of a class was given as a stranger: it would be both."""
+    for example in examples:
+        row = db.execute(
+            "SELECT id FROM example WHERE source_sha256 = ? AND class_id IS NULL AND removed_by IS NULL",
+            (example.source_sha256,),
+        ).fetchone()
+        if row is not None:
+            raise ClassConflictError(
+                f"{example.source} was given to calibrate with, as what is of no class (example {row[0]}). Nothing was "
+                f"changed. Take it out first: edgefew forget --example {row[0]}"
+            )
 
 
-def examples(db: sqlite3.Connection, where: str, value: int) -> list[EnrolledExample]:
+def examples(db: sqlite3.Connection, where: str, value: int | str | None) -> list[EnrolledExample]:
     """The enrolled examples for which a condition (one of our own) holds."""
     rows = db.execute(
-        "SELECT example.id, label, source, source_sha256, at FROM example JOIN class ON class.id = class_id "  # noqa: S608
+        "SELECT example.id, label, source, source_sha256, at, negative, "  # noqa: S608
+        "EXISTS (SELECT 1 FROM frame WHERE frame.source_sha256 = example.source_sha256) "
+        "FROM example LEFT JOIN class ON class.id = class_id "
         f"JOIN event ON event.id = added_by WHERE removed_by IS NULL AND {where} ORDER BY example.id",
         (value,),
     )
-    return [EnrolledExample(*row) for row in rows]
+    return [
+        EnrolledExample(number, label, source, digest, at, bool(negative), bool(kept))
+        for number, label, source, digest, at, negative, kept in rows
+    ]
 
 
-def check_conflicts(db: sqlite3.Connection, incoming: dict[str, list[Example]]) -> None:
-    """Refuse where the same picture is of one class here and of another there."""
+def content(db: sqlite3.Connection, class_id: int | None, dimension: int, *, frames: bool = False) -> list[Example]:
+    """The standing examples of a class, its negatives too; of no class for None. On request with the frames kept."""
+    rows = db.execute(
+        "SELECT embedding, source, example.source_sha256, negative, content FROM example "
+        "LEFT JOIN frame ON ? AND frame.source_sha256 = example.source_sha256 "
+        "WHERE class_id IS ? AND removed_by IS NULL ORDER BY id",
+        (frames, class_id),
+    ).fetchall()
+    embeddings = from_blobs([row[0] for row in rows], dimension)
+    return [
+        Example(embedding, source, sha, bool(negative), frame)
+        for embedding, (_, source, sha, negative, frame) in zip(embeddings, rows, strict=True)
+    ]
+
+
+def classes(db: sqlite3.Connection) -> Iterator[list[tuple[int, str, int, bytes]]]:
+    """Number, name, count and sum of the enrolled classes, oldest first, some thousands at a time."""
+    cursor = db.execute("SELECT id, label, count, sum FROM class WHERE count > 0 ORDER BY id")
+    while rows := cursor.fetchmany(_ROWS):
+        yield rows
+
+
+def prototypes(
+    db: sqlite3.Connection, dimension: int
+) -> tuple[list[int], list[str], npt.NDArray[np.int64], head.Embeddings]:
+    """Numbers, names, counts [c] and unit prototypes [c, d] of the enrolled classes; holds the prototypes once."""
+    (number,) = db.execute("SELECT count(*) FROM class WHERE count > 0").fetchone()
+    result = np.empty((number, dimension), np.float32)
+    counts = np.empty(number, np.int64)
+    ids: list[int] = []
+    labels: list[str] = []
+    for rows in classes(db):
+        part = slice(len(ids), len(ids) + len(rows))
+        result[part] = head.unit(from_sums([row[3] for row in rows], dimension))
+        counts[part] = [row[2] for row in rows]
+        ids += [row[0] for row in rows]
+        labels += [row[1] for row in rows]
+    return ids, labels, counts, result
+
+
+def negatives(
+    db: sqlite3.Connection, ids: Sequence[int], dimension: int
+) -> Mapping[int, tuple[head.Embeddings, head.Embeddings]]:
+    """For the classes that have negatives, by their place in `ids`: examples [k, d] and negatives [m, d]."""
+    rows = db.execute(
+        "SELECT DISTINCT class_id FROM example WHERE negative AND removed_by IS NULL AND class_id IS NOT NULL"
+    ).fetchall()
+    result = {}
+    for (class_id,) in rows:
+        held = content(db, class_id, dimension)
+        sides = ([e.embedding for e in held if e.negative is side] for side in (False, True))
+        examples_, negatives_ = (np.array(side, np.float32).reshape(-1, dimension) for side in sides)
+        if len(examples_):
+            result[ids.index(class_id)] = examples_, negatives_
+    return result
+
+
+def check_conflicts(db: sqlite3.Connection, incoming: Mapping[str, Sequence[Example]]) -> None:
+    """Refuse where the same picture is of one class here and of another there, or is and is not of one class."""
     conflicts = []
-    for label, examples in incoming.items():
-        for example in examples:
+    for label, group in incoming.items():
+        for example in group:
             row = db.execute(
-                "SELECT label FROM example JOIN class ON class.id = class_id "
-                "WHERE source_sha256 = ? AND removed_by IS NULL AND label != ?",
-                (example.source_sha256, label),
+                "SELECT label, negative FROM example JOIN class ON class.id = class_id "
+                "WHERE source_sha256 = ? AND removed_by IS NULL "
+                "AND ((label != ? AND NOT negative AND NOT ?) OR (label = ? AND negative != ?))",
+                (example.source_sha256, label, example.negative, label, example.negative),
             ).fetchone()
             if row is not None:
-                conflicts.append(f"{example.source} is {row[0]!r} here and {label!r} there")
+                here, there = (f"{'not ' * bool(no)}{name!r}" for name, no in (row, (label, example.negative)))
+                conflicts.append(f"{example.source} is {here} here and {there} there")
     if conflicts:
         more = f" and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
         raise ClassConflictError(

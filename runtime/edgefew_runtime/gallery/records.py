@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import LabelError
-from ..head import Sums
+from ..head import Embeddings, Sums
 
 MAX_LABEL = 200
 """Characters in a class's name."""
@@ -22,44 +23,68 @@ class Example:
         embedding: float32 [d], unit length, on the grid (`head.to_grid`).
         source: the file's name, or what else tells a person where it came from.
         source_sha256: hash of what was given; the same source is not counted twice in a class.
+        negative: what the class is not; such an example is in no sum.
+        frame: the picture itself (`kept_frames.pack`), if it is to be kept.
     """
 
     embedding: npt.NDArray[np.float32]
     source: str
     source_sha256: str
+    negative: bool = False
+    frame: bytes | None = None
 
 
 @dataclass(frozen=True)
 class EnrolledClass:
-    """A class in the gallery: its name, its number of examples, and when the first of them was enrolled (UTC)."""
+    """A class in the gallery.
+
+    Attributes:
+        label: its name.
+        examples: how many it has.
+        enrolled_at: when the first of them was enrolled (UTC).
+        negatives: how many examples of what it is not it has.
+    """
 
     label: str
     examples: int
     enrolled_at: str
+    negatives: int
 
     def to_dict(self) -> dict[str, str | int]:
         """As a line of `edgefew classes --json`."""
-        return {"label": self.label, "examples": self.examples, "enrolled_at": self.enrolled_at}
+        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
 class EnrolledExample:
-    """An example in the gallery: its number, class, source, and when it was enrolled (UTC)."""
+    """An example in the gallery.
+
+    Attributes:
+        id: its number.
+        label: its class; None for a stranger, which was given to calibrate with.
+        source: where it came from.
+        source_sha256: hash of what was given.
+        enrolled_at: when (UTC).
+        negative: whether it is of what the class is not.
+        frame_kept: whether the picture itself is in the gallery.
+    """
 
     id: int
-    label: str
+    label: str | None
     source: str
     source_sha256: str
     enrolled_at: str
+    negative: bool
+    frame_kept: bool
 
-    def to_dict(self) -> dict[str, str | int]:
+    def to_dict(self) -> dict[str, str | int | bool | None]:
         """As a line of `edgefew examples --json`."""
         return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
 class GalleryState:
-    """The task that the gallery defines: what `classify` needs, and what a host in any language keeps.
+    """The task that the gallery defines, as a host in any language keeps it.
 
     Attributes:
         labels: `c` names.
@@ -70,6 +95,25 @@ class GalleryState:
     labels: tuple[str, ...]
     sums: Sums
     counts: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The task that the gallery defines, ready to classify with.
+
+    Attributes:
+        labels: `c` names.
+        prototypes: float32 [c, d], unit rows; zeros for a class whose examples cancel out.
+        counts: int64 [c], examples of each.
+        negatives: for each class (by index) that has negatives: its examples [k, d] and its negatives [m, d].
+        strangers: float32 [s, d], embeddings of what is of no class, given to calibrate with.
+    """
+
+    labels: tuple[str, ...]
+    prototypes: Embeddings
+    counts: npt.NDArray[np.int64]
+    negatives: Mapping[int, tuple[Embeddings, Embeddings]]
+    strangers: Embeddings
 
 
 def check_label(label: str) -> str:

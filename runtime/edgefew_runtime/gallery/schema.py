@@ -34,20 +34,28 @@ CREATE TABLE class (
 
 CREATE TABLE example (
     id            INTEGER PRIMARY KEY,
-    class_id      INTEGER NOT NULL REFERENCES class,
+    class_id      INTEGER REFERENCES class,
+    negative      INTEGER NOT NULL CHECK (negative IN (0, 1)),
     embedding     BLOB NOT NULL,
     source        TEXT NOT NULL,
     source_sha256 TEXT NOT NULL,
     added_by      INTEGER NOT NULL REFERENCES event,
-    removed_by    INTEGER REFERENCES event
+    removed_by    INTEGER REFERENCES event,
+    CHECK (negative OR class_id IS NOT NULL)
+) STRICT;
+
+CREATE TABLE frame (
+    source_sha256 TEXT PRIMARY KEY,
+    content       BLOB NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX class_label ON class (label) WHERE count > 0;
 
-CREATE INDEX example_class   ON example (class_id, removed_by);
-CREATE INDEX example_source  ON example (source_sha256);
-CREATE INDEX example_added   ON example (added_by);
-CREATE INDEX example_removed ON example (removed_by);
+CREATE INDEX example_class    ON example (class_id, removed_by);
+CREATE INDEX example_source   ON example (source_sha256);
+CREATE INDEX example_added    ON example (added_by);
+CREATE INDEX example_removed  ON example (removed_by);
+CREATE INDEX example_negative ON example (class_id) WHERE negative AND removed_by IS NULL;
 
 CREATE TRIGGER event_is_append_only_update BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END;

@@ -1,0 +1,115 @@
+"""Does "unknown" hold its promise? False accepts, recall and conformal coverage on classes that a bundle never saw.
+
+    python benchmarks/unknown.py BUNDLE FOLDER [--source-pattern REGEX] [--galleries 200] [--seed 0]
+
+FOLDER holds classes that neither training nor calibration saw. Each gallery enrolls some of them, chosen at random, and
+asks about a frame of every class: of those enrolled from another source than the support, of the others (the
+strangers) from any. Prints one JSON object; intervals are 95 %, over galleries.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from edgefew_export.labelled_folder import LabelledFolder, read_frames, read_labelled_folder
+from edgefew_runtime import Bundle, Classifier, Manifest, Task, head
+from edgefew_runtime.answer import Decision
+from edgefew_runtime.operating_point import coverage_score, promise
+
+WAYS = (5, 20, 50, 100, 200)
+SHOTS = (1, 2)
+RATES = (0.01, 0.05, 0.1)
+COVERAGE = 0.9
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--source-pattern", help="A regular expression that finds the source in a file name.")
+@click.option("--galleries", default=200, show_default=True, help="Random galleries for each line.")
+@click.option("--seed", default=0, show_default=True)
+def main(bundle: Path, folder: Path, source_pattern: str | None, galleries: int, seed: int) -> None:
+    """Measure what BUNDLE promises on the classes in FOLDER."""
+    opened = Bundle.open(bundle)
+    data = read_labelled_folder(folder, source_pattern)
+    with Classifier.open(opened) as classifier:
+        embeddings = classifier.embed(pixels for _, pixels in read_frames(data, None))
+    rows = [
+        _measure(opened.manifest, embeddings, data, way, shot, rate, galleries, seed)
+        for way in WAYS
+        for shot in SHOTS
+        for rate in RATES
+        if 2 * way <= len(np.unique(data.labels))
+    ]
+    click.echo(json.dumps({"bundle": opened.id, "galleries": galleries, "seed": seed, "rows": rows}, indent=1))
+
+
+def _measure(
+    manifest: Manifest,
+    embeddings: head.Embeddings,
+    data: LabelledFolder,
+    way: int,
+    shot: int,
+    rate: float,
+    galleries: int,
+    seed: int,
+) -> dict[str, Any]:
+    labels, sources = data.labels, data.sources if data.sources is not None else np.arange(len(data.labels))
+    classes, counts = np.unique(labels, return_counts=True)
+    rng = np.random.default_rng([seed, way, shot])
+    accepts, recalls, covered, sizes = [], [], [], []
+    for _ in range(galleries):
+        chosen = rng.permutation(classes[counts > shot])[:way]
+        support = np.stack([rng.permutation(np.flatnonzero(labels == c))[:shot] for c in chosen])
+        sums = head.to_grid(embeddings[support.ravel()]).reshape(len(chosen), shot, -1).sum(axis=1)
+        names = tuple(map(str, chosen))
+        nobody = np.empty((0, embeddings.shape[1]), np.float32)
+        task = Task(names, head.unit(sums), np.full(len(chosen), shot), {}, nobody)
+        threshold = promise(manifest.operating_points, task, rate).threshold
+        if threshold is None:
+            return {"way": way, "shot": shot, "promised": rate, "threshold": None}
+        decision = Decision(
+            (0, 0),
+            task,
+            np.empty(0, np.int64),
+            np.float32(manifest.scale),
+            threshold,
+            coverage_score(manifest.coverage_points, task, COVERAGE),
+        )
+        asked, strangers = [], []
+        for c in classes:
+            members = np.flatnonzero(labels == c)
+            if c not in chosen:
+                strangers.append(decision.answer(embeddings[rng.choice(members)]).known)
+                continue
+            used = set(sources[support[list(chosen).index(c)]])
+            if others := [m for m in members if sources[m] not in used]:
+                asked.append((str(c), decision.answer(embeddings[rng.choice(others)])))
+        accepts.append(np.mean(strangers))
+        recalls += [answer.known and answer.label == c for c, answer in asked]
+        covered += [c in (answer.labels or ()) for c, answer in asked]
+        sizes += [len(answer.labels or ()) for _, answer in asked]
+    return {
+        "way": way,
+        "shot": shot,
+        "promised": rate,
+        "threshold": round(threshold, 4),
+        "false_accepts": _with_interval(accepts),
+        "recall": _with_interval(recalls),
+        "coverage": _with_interval(covered),
+        "coverage_promised": COVERAGE,
+        "set_size": round(float(np.mean(sizes)), 2),
+    }
+
+
+def _with_interval(values: list[Any]) -> dict[str, float]:
+    spread = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values))
+    return {"mean": round(float(np.mean(values)), 4), "ci95": round(float(spread), 4)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""From an embedding to an answer: which enrolled class, how sure, or unknown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import head
+from .gallery import Task
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a frame is taken for.
+
+    Attributes:
+        label: the nearest enrolled class, whether near enough or not; None if nothing is enrolled.
+        probability: of that class among the enrolled ones, 0 to 1.
+        score: its cosine, -1 to 1; None if nothing is enrolled.
+        known: whether the score passes the threshold. If not, the answer is "unknown": do not act on `label`.
+        runner_up: the next class; None if fewer than two are enrolled.
+        margin: by how much the score is above the runner-up's; None if there is none.
+        threshold: what the score was compared with; None if no threshold was asked for, or none can be stated.
+        labels: every class that may be it at the coverage asked for (a conformal set), best first; empty where
+            none may, None if no coverage was asked for.
+    """
+
+    label: str | None
+    probability: float
+    score: float | None
+    known: bool
+    runner_up: str | None
+    margin: float | None
+    threshold: float | None
+    labels: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        return self.label if self.known and self.label is not None else "unknown"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a line of `edgefew classify --json`, without the file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One state of the gallery, ready to answer with; replaced whole when the gallery changes.
+
+    Attributes:
+        version: of the gallery.
+        task: the classes.
+        absent: int64 [a], classes whose examples cancel out: they have no direction.
+        scale: what scores are multiplied by before the softmax.
+        threshold: the least score that is known; infinite where none can be stated, None to always answer.
+        coverage_score: the least score of a class of the conformal set; None if none was asked for.
+    """
+
+    version: tuple[int, int]
+    task: Task
+    absent: npt.NDArray[np.int64]
+    scale: np.float32
+    threshold: float | None
+    coverage_score: float | None
+
+    def answer(self, embedding: npt.NDArray[np.float32]) -> Answer:
+        """The answer for one embedding, float32 [d]."""
+        names = self.task.labels
+        stated = None if self.threshold == np.inf else self.threshold
+        # NaN fails both comparisons. It must not reach argmax, where it would win.
+        if not names or not head.SHORTEST**2 < float(embedding @ embedding) < head.LONGEST**2:
+            return self._nothing(stated)
+        scores = self.task.prototypes @ embedding
+        gone = self._gone(embedding)
+        if gone:
+            scores[gone] = head.ABSENT
+        best = int(scores.argmax())
+        score = float(scores[best])
+        if score <= head.ABSENT:
+            return self._nothing(stated)
+        weights = np.exp(self.scale * (scores - score))
+        if gone:
+            weights[gone] = 0
+        probability = 1 / float(weights.sum())
+        labels = self._conformal_set(scores)
+        runner_up = margin = None
+        if len(names) - len(gone) > 1:
+            scores[best] = -np.inf
+            second = int(scores.argmax())
+            runner_up, margin = names[second], score - float(scores[second])
+        known = self.threshold is None or score >= self.threshold
+        return Answer(names[best], probability, score, known, runner_up, margin, stated, labels)
+
+    def _gone(self, embedding: npt.NDArray[np.float32]) -> list[int]:
+        """Classes that cannot be it: without direction, or the frame is nearer to a negative than to any example."""
+        if not len(self.absent) and not self.task.negatives:
+            return []
+        rejected = [
+            index
+            for index, (examples, negatives) in self.task.negatives.items()
+            if (negatives @ embedding).max() >= (examples @ embedding).max()
+        ]
+        return [*self.absent.tolist(), *rejected]
+
+    def _conformal_set(self, scores: npt.NDArray[np.float32]) -> tuple[str, ...] | None:
+        if self.coverage_score is None:
+            return None
+        inside = np.flatnonzero(scores >= max(self.coverage_score, float(np.nextafter(head.ABSENT, np.float32(0)))))
+        return tuple(self.task.labels[i] for i in inside[np.argsort(-scores[inside], kind="stable")])
+
+    def _nothing(self, stated: float | None) -> Answer:
+        return Answer(None, 0.0, None, False, None, None, stated, None if self.coverage_score is None else ())

@@ -1,0 +1,61 @@
+"""`edgefew migrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgefew_runtime.classifier import Classifier
+from edgefew_runtime.migration import migrate as run_migration
+
+from .options import (
+    actor_name,
+    actor_option,
+    bundle_argument,
+    json_option,
+    open_gallery,
+    passphrase_option,
+    plural,
+    print_json,
+    provider_option,
+)
+
+
+@click.command()
+@bundle_argument
+@click.argument("gallery", type=click.Path(path_type=Path))
+@click.argument("new_gallery", type=click.Path(path_type=Path))
+@actor_option
+@passphrase_option
+@provider_option
+@json_option
+def migrate(
+    bundle: Path,
+    gallery: Path,
+    new_gallery: Path,
+    actor: str | None,
+    passphrase_file: Path | None,
+    provider: str,
+    as_json: bool,
+) -> None:
+    """Enroll all of GALLERY again with a new BUNDLE, into NEW_GALLERY.
+
+    The frames must have been kept (`edgefew enroll --keep-frames`). All or nothing: GALLERY stays as it is, and
+    NEW_GALLERY is there whole or not at all. Shown before and after: how many examples are recognised when each is left
+    out in turn.
+    """
+    with (
+        open_gallery(gallery, None, passphrase_file) as old,
+        Classifier.open(bundle, provider=provider, false_accept_rate=None) as classifier,
+    ):
+        result = run_migration(old, classifier, new_gallery, actor_name(actor))
+    if as_json:
+        print_json({"gallery": str(new_gallery), **result.to_dict()})
+        return
+    click.echo(
+        f"{new_gallery}: {plural(result.examples, 'example')} of {result.classes} class"
+        f"{'es' * (result.classes != 1)}, {plural(result.strangers, 'negative')} to calibrate with"
+    )
+    if result.before is not None and result.after is not None:
+        click.echo(f"  recognised when left out: {result.before:.1%} before, {result.after:.1%} now")

@@ -1,0 +1,60 @@
+"""`edgefew reject`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgefew_runtime.classifier import Classifier
+
+from .options import (
+    actor_name,
+    actor_option,
+    bundle_argument,
+    gallery_option,
+    json_option,
+    keep_frames_option,
+    passphrase_option,
+    print_json,
+    provider_option,
+    require_gallery,
+    unlock_with,
+)
+
+
+@click.command()
+@bundle_argument
+@click.argument("label", metavar="CLASS")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@gallery_option
+@keep_frames_option
+@actor_option
+@passphrase_option
+@provider_option
+@json_option
+def reject(
+    bundle: Path,
+    label: str,
+    files: tuple[Path, ...],
+    gallery: Path,
+    keep_frames: bool,
+    actor: str | None,
+    passphrase_file: Path | None,
+    provider: str,
+    as_json: bool,
+) -> None:
+    """Say that files are not of an enrolled class.
+
+    From then on, a frame that is nearer to one of them than to every example of the class is not taken for it.
+    """
+    require_gallery(gallery)
+    with Classifier.open(bundle, gallery, provider=provider) as classifier:
+        unlock_with(classifier.gallery, passphrase_file)
+        added = classifier.reject(label, list(files), actor_name(actor), keep_frames=keep_frames)
+    if as_json:
+        print_json({"label": label, **added.to_dict()})
+        return
+    click.echo(f"not {label}: {len(added.accepted)} remembered")
+    for name in added.skipped:
+        click.echo(f"  skipped, remembered already: {name}")

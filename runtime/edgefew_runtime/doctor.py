@@ -1,0 +1,260 @@
+"""The enrolment doctor: what is wrong with an example before it is enrolled, and what would help the class most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import frame_quality as fq
+from . import head
+from .frame_quality import FrameQuality
+from .gallery import Example, Task
+from .manifest import Manifest
+from .operating_point import CoveragePoint, OperatingPoint, around, bundle_point
+
+NEAR_DUPLICATE = 0.998
+"""A cosine above which an example tells nothing that another does not tell."""
+
+SMALL = 0.5
+"""A frame with a side under this share of what the network sees is mostly made up by enlarging."""
+
+OUTLIER_COVERAGE = 0.95
+"""An example is an outlier where 95 of 100 frames of unseen classes lie nearer to their own class."""
+
+TYPICAL_COVERAGE = 0.8
+"""A first example looks like another class where 80 of 100 frames lie no nearer to their own class."""
+
+_FEW = 3
+_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that looks wrong with an example.
+
+    Attributes:
+        kind: "too small", "too dark", "blank", "blurred", "near-duplicate", "outlier" or "closer to another class".
+        text: the same for people, with what was measured.
+        other: the class or example that it is about, if any.
+    """
+
+    kind: str
+    text: str
+    other: str | None = None
+
+
+@dataclass(frozen=True)
+class ExampleReport:
+    """What the doctor says of one new example: its name, and what looks wrong with it."""
+
+    name: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor says of a class with its new examples.
+
+    Attributes:
+        label: the class.
+        examples: of each new example what looks wrong with it.
+        judged: examples of the class, new and old, that could be left out in turn.
+        recognised: how many of these are then still taken for the class.
+        confused_with: the class that most of the others are taken for; None if there is none.
+        strangers: numbers of the gallery's strangers that look like the class.
+        advice: what would help, the most helpful first.
+    """
+
+    label: str
+    examples: tuple[ExampleReport, ...]
+    judged: int
+    recognised: int
+    confused_with: str | None
+    strangers: tuple[int, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing looks wrong with any new example."""
+        return not any(example.findings for example in self.examples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `edgefew enroll --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Scores of a class's examples, old ones first: `own` NaN for an only example, `rival` -2 without other classes."""
+
+    own: npt.NDArray[np.float32]
+    rival: npt.NDArray[np.float32]
+    nearest: tuple[str | None, ...]
+
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        return ~np.isnan(self.own)
+
+    @property
+    def recognised(self) -> npt.NDArray[np.bool_]:
+        return self.own > self.rival
+
+
+def diagnose(
+    label: str,
+    new: Sequence[Example],
+    quality: Sequence[FrameQuality],
+    held: Sequence[Example],
+    task: Task,
+    strangers: Mapping[int, npt.NDArray[np.float32]],
+    manifest: Manifest,
+) -> Diagnosis:
+    """The diagnosis of new examples of a class, before they are enrolled.
+
+    Args:
+        label: the class, new or not.
+        new: the new examples, at least one.
+        quality: what was measured of each new frame.
+        held: the class's examples that are enrolled already.
+        task: the gallery as it is.
+        strangers: embeddings of the gallery's strangers, by number.
+        manifest: the bundle's.
+    """
+    rows = np.array([example.embedding for example in (*held, *new)], np.float32)
+    names = [example.source for example in (*held, *new)]
+    scores = _score(rows, label, task)
+    outlier = _coverage_score(manifest.coverage_points, len(rows) - 1, OUTLIER_COVERAGE)
+    typical = _coverage_score(manifest.coverage_points, 1, TYPICAL_COVERAGE)
+    similar = rows @ rows.T
+    reports = []
+    for number, (example, measured) in enumerate(zip(new, quality, strict=True), start=len(held)):
+        findings = [
+            *_looks(measured, manifest.input.size),
+            *_duplicates(similar[number, :number], names),
+            *_misplaced(scores, number, outlier, typical),
+        ]
+        reports.append(ExampleReport(example.source, tuple(findings)))
+    lost = np.flatnonzero(scores.judged & ~scores.recognised)
+    confused = Counter(name for i in lost if (name := scores.nearest[i]) is not None).most_common(1)
+    diagnosis = Diagnosis(
+        label,
+        tuple(reports),
+        int(scores.judged.sum()),
+        int(scores.recognised.sum()),
+        confused[0][0] if confused else None,
+        _alike(strangers, rows, scores),
+        (),
+    )
+    return Diagnosis(**{**diagnosis.__dict__, "advice": tuple(_advice(diagnosis, len(rows), task, manifest))})
+
+
+def _score(rows: head.Embeddings, label: str, task: Task) -> _Scores:
+    rest = head.unit(rows.sum(axis=0, dtype=np.float64) - rows)
+    own = np.where(rest.any(axis=1), (rest * rows).sum(axis=1), np.nan).astype(np.float32)
+    rivals = head.cosine_scores(rows, task.prototypes)
+    if label in task.labels:
+        rivals[:, task.labels.index(label)] = head.ABSENT
+    if not task.labels:
+        return _Scores(own, np.full(len(rows), head.ABSENT), (None,) * len(rows))
+    best = rivals.argmax(axis=1)
+    rival = rivals[np.arange(len(rows)), best]
+    nearest = tuple(task.labels[i] if s > head.ABSENT else None for i, s in zip(best, rival, strict=True))
+    return _Scores(own, rival, nearest)
+
+
+def _looks(measured: FrameQuality, size: tuple[int, int]) -> Iterator[Finding]:
+    height, width = size
+    if measured.height < SMALL * height or measured.width < SMALL * width:
+        seen = f"{measured.width} × {measured.height} pixels; the network looks at {width} × {height}"
+        yield Finding("too small", f"too small: {seen}. Come nearer, or cut out less")
+    if measured.contrast < fq.BLANK:
+        yield Finding("blank", f"blank: the contrast is {measured.contrast:.1f} (at least {fq.BLANK:g} is needed)")
+    elif measured.blur > fq.BLURRED:
+        yield Finding(
+            "blurred", f"blurred: {measured.blur:.2f} ({fq.BLURRED:g} is the most). Hold still, focus, clean the lens"
+        )
+    if measured.bright < fq.DARK:
+        yield Finding("too dark", f"too dark: the brightest parts reach {measured.bright:.0f} of 255. Give more light")
+
+
+def _duplicates(similar: npt.NDArray[np.float32], names: Sequence[str]) -> Iterator[Finding]:
+    """Of two that are alike, the later one is the duplicate."""
+    if len(similar) and similar.max() > NEAR_DUPLICATE:
+        twin = names[int(similar.argmax())]
+        yield Finding("near-duplicate", f"nearly the same picture as {twin}: it adds nothing", twin)
+
+
+def _misplaced(scores: _Scores, number: int, outlier: float | None, typical: float | None) -> Iterator[Finding]:
+    own, rival, nearest = float(scores.own[number]), float(scores.rival[number]), scores.nearest[number]
+    if nearest is not None and rival > own:
+        text = f"closer to {nearest!r} ({rival:.2f}) than to the rest of its own class ({own:.2f})"
+        yield Finding("closer to another class", text, nearest)
+    elif nearest is not None and np.isnan(own) and typical is not None and rival >= typical:
+        text = f"looks like {nearest!r} (score {rival:.2f}), which is enrolled already. Is it the same thing?"
+        yield Finding("closer to another class", text, nearest)
+    elif outlier is not None and own < outlier:
+        share = f"{OUTLIER_COVERAGE:.0%} of frames reach {outlier:.2f}"
+        yield Finding("outlier", f"unlike the rest of its class: score {own:.2f}, where {share}")
+
+
+def _coverage_score(points: Sequence[CoveragePoint], shot: int, coverage: float) -> float | None:
+    fitting = [p for p in points if p.coverage == coverage]
+    if not fitting or shot < 1:
+        return None
+    return float(min(p.score for p in around(fitting, (shot, shot))))
+
+
+def _alike(strangers: Mapping[int, npt.NDArray[np.float32]], rows: head.Embeddings, scores: _Scores) -> tuple[int, ...]:
+    """Strangers at least as near to the class as the farther half of its own examples."""
+    if not strangers or not scores.judged.any():
+        return ()
+    prototype = head.unit(rows.sum(axis=0, dtype=np.float64)[None])[0]
+    usual = float(np.median(scores.own[scores.judged]))
+    return tuple(number for number, row in strangers.items() if float(row @ prototype) >= usual)
+
+
+def _advice(diagnosis: Diagnosis, examples: int, task: Task, manifest: Manifest) -> Iterator[str]:
+    """What would help, the most helpful first."""
+    bad = [
+        r.name for r in diagnosis.examples if any(f.kind in ("outlier", "closer to another class") for f in r.findings)
+    ]
+    if bad:
+        yield f"look at {', '.join(bad[:3])}{' …' * (len(bad) > 3)}: leave out what does not show {diagnosis.label!r}"
+    if any(f.kind in ("blank", "blurred", "too dark", "too small") for r in diagnosis.examples for f in r.findings):
+        yield "take the pictures that are blank, blurred, dark or small again"
+    if diagnosis.confused_with is not None and diagnosis.judged >= _FEW:
+        missed = diagnosis.judged - diagnosis.recognised
+        other = diagnosis.confused_with
+        yield (
+            f"{missed} of {diagnosis.judged} examples would be taken for {other!r}: enroll examples of both that show "
+            f"the difference, or say what it is not: edgefew reject … {other!r}"
+        )
+    if diagnosis.strangers:
+        listed = ", ".join(map(str, diagnosis.strangers[:5]))
+        yield (
+            f"{len(diagnosis.strangers)} of the strangers given to calibrate with look like {diagnosis.label!r} "
+            f"(examples {listed}): if they are, take them out with edgefew forget --example"
+        )
+    if (gain := _gain(manifest.operating_points, max(1, len(task.labels)), examples)) is not None:
+        yield gain
+
+
+def _gain(points: Sequence[OperatingPoint], way: int, examples: int) -> str | None:
+    """What more examples would bring, by what the bundle measured on unseen classes."""
+    now = bundle_point(points, way, (examples, examples), _RATE)
+    if now is None or now.recall is None:
+        return "add examples from other sides, days and lights" if examples < _FEW else None
+    like = [p for p in points if (p.way, p.false_accept_rate) == (now.way, now.false_accept_rate)]
+    better = [p for p in like if p.shot > examples and p.recall is not None and p.recall > now.recall + 0.02]
+    if not better:
+        return None
+    best = min(better, key=lambda p: p.shot)
+    return (
+        f"add {best.shot - examples} more from other sides, days and lights: of unseen classes, {best.recall:.0%} of "
+        f"frames were recognised with {best.shot} examples, {now.recall:.0%} with {now.shot}"
+    )

@@ -1,0 +1,78 @@
+"""What can be told of a frame without knowing what is on it: too small, too dark, blank, blurred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .frames import Pixels
+
+DARK = 60.0
+"""The brightest twentieth of a frame must reach this luma (0 to 255)."""
+
+BLANK = 4.0
+"""The standard deviation of luma below which there is nothing to see."""
+
+BLURRED = 0.6
+"""The blur measure above which a frame counts as blurred; see docs/enrolment.md for how it was chosen."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_SAMPLED = 96
+"""Pixels across at which a frame is looked at; a network that sees less does not see what is lost here."""
+
+_WINDOW = 9
+
+
+@dataclass(frozen=True)
+class FrameQuality:
+    """Measures of one frame.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        bright: luma that the brightest twentieth reaches, 0 to 255.
+        contrast: standard deviation of luma.
+        blur: 0 (every edge sharp) to 1 (blurring it further changes nothing).
+    """
+
+    height: int
+    width: int
+    bright: float
+    contrast: float
+    blur: float
+
+
+def frame_quality(pixels: Pixels) -> FrameQuality:
+    """The measures of a frame, uint8 [H, W, 3].
+
+    >>> frame_quality(np.full((40, 60, 3), 9, np.uint8))
+    FrameQuality(height=40, width=60, bright=9.0, contrast=0.0, blur=1.0)
+    """
+    height, width, _ = pixels.shape
+    step = max(1, min(height, width) // _SAMPLED)
+    luma = pixels[::step, ::step].astype(np.float32) @ _LUMA
+    flat = luma.ravel()
+    twentieth = (flat.size - 1) * 19 // 20
+    bright = float(np.partition(flat, twentieth)[twentieth])
+    return FrameQuality(height, width, round(bright, 3), float(flat.std()), max(_blur(luma), _blur(luma.T)))
+
+
+def _blur(luma: npt.NDArray[np.float32]) -> float:
+    """How little a strong blur along the rows changes: 0 to 1.
+
+    Crete, Dolmiere, Ladret, Nicolas, The Blur Effect: Perception and Estimation with a New No-Reference Perceptual Blur
+    Metric, 2007, section 3, along one direction.
+    """
+    if luma.shape[1] <= _WINDOW:
+        return 0.0
+    sums = np.cumsum(luma, axis=1, dtype=np.float64)
+    blurred = (sums[:, _WINDOW:] - sums[:, :-_WINDOW]) / _WINDOW
+    inner = luma[:, (_WINDOW + 1) // 2 : (_WINDOW + 1) // 2 + blurred.shape[1]]
+    sharp_steps = np.abs(np.diff(inner, axis=1))
+    blurred_steps = np.abs(np.diff(blurred, axis=1))
+    total = float(sharp_steps.sum())
+    # What the blur took away; an edge that was soft before loses little.
+    lost = float(np.maximum(0, sharp_steps - blurred_steps).sum())
+    return 1 - lost / total if total > 1e-3 * sharp_steps.size else 1.0

@@ -1,0 +1,115 @@
+"""What a change does inside its transaction: log it, add examples, move them out and in again, keep the sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import events, queries
+from .embeddings import to_blob, total
+from .records import Example
+
+if TYPE_CHECKING:
+    import sqlite3
+
+UNDOABLE = frozenset({"calibrate", "clear", "enroll", "forget", "merge", "reject", "remove", "rename"})
+
+_ADDING = frozenset({"calibrate", "enroll", "merge", "reject"})
+
+Group = tuple["int | None", "str | None", Sequence[Example]]
+"""A class's number and name with new examples of it; None and None for strangers."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One transaction that writes.
+
+    Attributes:
+        db: the connection, inside the transaction.
+        dimension: d.
+        at: the time for the log.
+        actor: who does it, for the log.
+    """
+
+    db: sqlite3.Connection
+    dimension: int
+    at: str
+    actor: str
+
+    def log(self, kind: str, payload: dict[str, Any], undoes: int | None = None) -> int:
+        """Append an event; gives its number."""
+        return events.append(self.db, self.at, kind, self.actor, payload, undoes)
+
+    def class_id(self, label: str) -> int:
+        """The class of this name: the enrolled one, or else the one forgotten last, or else a new one."""
+        found = self.db.execute("SELECT id FROM class WHERE label = ? ORDER BY count > 0, id", (label,)).fetchall()
+        if found:
+            return int(found[-1][0])
+        zeros = np.zeros(self.dimension, "<f8").tobytes()
+        return int(self.db.execute("INSERT INTO class (label, sum) VALUES (?, ?)", (label, zeros)).lastrowid or 0)
+
+    def add(self, kind: str, payload: dict[str, Any], added: Sequence[Group]) -> None:
+        """Log and store new examples."""
+        described = [
+            {"class": class_id, "label": label, "examples": [queries.described(example) for example in examples]}
+            for class_id, label, examples in added
+        ]
+        event = self.log(kind, payload | {"added": described})
+        for class_id, _, examples in added:
+            rows = [(class_id, e.negative, to_blob(e.embedding), e.source, e.source_sha256, event) for e in examples]
+            self.db.executemany(
+                "INSERT INTO example (class_id, negative, embedding, source, source_sha256, added_by) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            self.db.executemany(
+                "INSERT OR IGNORE INTO frame VALUES (?, ?)",
+                [(e.source_sha256, e.frame) for e in examples if e.frame is not None],
+            )
+            self.shift(class_id, [to_blob(e.embedding) for e in examples if not e.negative], +1)
+
+    def shift(self, class_id: int | None, blobs: Sequence[bytes], sign: int) -> None:
+        """Add these embeddings to a class's sum, or take them out: exact, because all lie on the grid."""
+        if not blobs:
+            return
+        row = self.db.execute("SELECT sum FROM class WHERE id = ?", (class_id,)).fetchone()
+        shifted = np.frombuffer(row[0], "<f8") + sign * total(blobs, self.dimension)
+        self.db.execute(
+            "UPDATE class SET sum = ?, count = count + ? WHERE id = ?",
+            ((shifted + 0.0).tobytes(), sign * len(blobs), class_id),  # + 0.0: no negative zeros
+        )
+
+    def take_out(self, where: str, value: int | None, event: int) -> int:
+        """Take the standing examples that a condition names out of their classes; gives how many."""
+        return self._move(f"removed_by IS NULL AND {where}", value, event)
+
+    def invert(self, event: events.Event, log: list[events.Event]) -> None:
+        """Undo an event. If it is an undo itself, that does again what it undid."""
+        number = self.log("undo", {"undid": event.kind, "label": event.payload["label"]}, event.id)
+        root, again = events.root_of(event, log)
+        if root.kind == "rename":
+            name = root.payload["to" if again else "label"]
+            self.db.execute("UPDATE class SET label = ? WHERE id = ?", (name, root.payload["class"]))
+        elif root.kind in _ADDING:
+            self._move("added_by = ?", root.id, None if again else number)
+        elif not again:
+            self._move("removed_by = ?", root.id, None)
+        elif root.kind == "remove":
+            self.take_out("id = ?", root.payload["example"], root.id)
+        else:
+            self.take_out("class_id IS ?", root.payload["class"], root.id)
+
+    def _move(self, where: str, value: int | None, removed_by: int | None) -> int:
+        """Take the examples that a condition (one of our own) names out of their classes, or put them back in."""
+        rows = self.db.execute(
+            f"SELECT class_id, embedding, negative FROM example WHERE {where}",  # noqa: S608
+            (value,),
+        ).fetchall()
+        self.db.execute(f"UPDATE example SET removed_by = ? WHERE {where}", (removed_by, value))  # noqa: S608
+        for class_id in {row[0] for row in rows}:
+            blobs = [blob for owner, blob, negative in rows if owner == class_id and not negative]
+            self.shift(class_id, blobs, +1 if removed_by is None else -1)
+        return len(rows)

@@ -1,0 +1,72 @@
+"""Pictures that a gallery keeps, so that a new bundle can enroll them again: bytes that say what they are.
+
+An image file is kept as it came. Bare pixels are kept packed, without needing Pillow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+
+import numpy as np
+
+from ..errors import FrameError
+from ..frames import MAX_PIXELS, Frame, load_frame
+
+_FILE, _PIXELS = b"F", b"P"
+_SHAPE = struct.Struct(">II")
+
+
+def pack(frame: Frame) -> bytes:
+    """The frame as bytes.
+
+    >>> unpack(pack(load_frame(np.full((2, 3), 9, np.uint8))), "a").pixels.shape
+    (2, 3, 3)
+    """
+    if frame.encoded is not None:
+        return _FILE + frame.encoded
+    height, width, _ = frame.pixels.shape
+    return _PIXELS + _SHAPE.pack(height, width) + zlib.compress(frame.pixels.tobytes())
+
+
+def unpack(content: bytes, name: str) -> Frame:
+    """What `pack` made bytes of.
+
+    Raises:
+        FrameError: they are not such bytes, or the image cannot be read.
+    """
+    kind, body = content[:1], content[1:]
+    if kind == _FILE:
+        frame = load_frame(body)
+        return Frame(frame.pixels, name, frame.encoded)
+    if kind != _PIXELS or len(body) < _SHAPE.size:
+        raise FrameError(f"The picture kept of {name} is damaged. Restore a copy of the gallery.")
+    return Frame(_pixels(body, name), name)
+
+
+def digest(content: bytes) -> str:
+    """What the frame's own `sha256` gives, without decoding an image file.
+
+    Raises:
+        FrameError: they are not such bytes.
+    """
+    if content[:1] == _FILE:
+        return hashlib.sha256(content[1:]).hexdigest()
+    return unpack(content, "it").sha256()
+
+
+def _pixels(body: bytes, name: str) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    height, width = _SHAPE.unpack_from(body)
+    expected = height * width * 3
+    if not 0 < height * width <= MAX_PIXELS:
+        raise FrameError(f"The picture kept of {name} says that it is {width} × {height}. Restore a copy.")
+    unpacker = zlib.decompressobj()
+    try:
+        # One byte more than there may be: what unpacks to more is found without unpacking it.
+        raw = unpacker.decompress(body[_SHAPE.size :], expected + 1)
+    except zlib.error as error:
+        raise FrameError(f"The picture kept of {name} is damaged ({error}). Restore a copy.") from None
+    if len(raw) != expected:
+        raise FrameError(f"The picture kept of {name} is damaged ({len(raw)} bytes, not {expected}). Restore a copy.")
+    return np.frombuffer(raw, np.uint8).reshape(height, width, 3)

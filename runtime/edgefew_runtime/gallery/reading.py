@@ -1,0 +1,107 @@
+"""What can be asked of a gallery; nothing here changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import events, queries
+from .embeddings import from_sums
+from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Task
+
+if TYPE_CHECKING:
+    from .database import Database
+
+
+class GalleryReader:
+    """The questions. Each is answered from one state of the gallery, whatever another process writes meanwhile."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.reading() as db:
+            meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+        self.bundle_id: str = meta["bundle_id"]
+        self.dimension = int(meta["dimension"])
+
+    def version(self) -> tuple[int, int]:
+        """A value that changes whenever any process changes the gallery; costs microseconds."""
+        return self._database.version()
+
+    def classes(self) -> list[EnrolledClass]:
+        """The enrolled classes, oldest first."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                """SELECT label, count, (SELECT at FROM event WHERE event.id = (
+                       SELECT min(added_by) FROM example
+                       WHERE class_id = class.id AND removed_by IS NULL AND NOT negative)),
+                   (SELECT count(*) FROM example WHERE class_id = class.id AND removed_by IS NULL AND negative)
+                   FROM class WHERE count > 0 ORDER BY id"""
+            ).fetchall()
+        return [EnrolledClass(*row) for row in rows]
+
+    def state(self) -> GalleryState:
+        """Names, sums and counts of the enrolled classes, oldest first."""
+        with self._database.reading() as db:
+            rows = [row for part in queries.classes(db) for row in part]
+        sums = from_sums([row[3] for row in rows], self.dimension)
+        return GalleryState(tuple(row[1] for row in rows), sums, np.array([row[2] for row in rows], np.int64))
+
+    def task(self) -> Task:
+        """What `classify` needs of one state; examples are read only of classes that have negatives."""
+        with self._database.reading() as db:
+            ids, labels, counts, prototypes = queries.prototypes(db, self.dimension)
+            negatives = queries.negatives(db, ids, self.dimension)
+            strangers = [e.embedding for e in queries.content(db, None, self.dimension)]
+        rows = np.array(strangers, np.float32).reshape(-1, self.dimension)
+        return Task(tuple(labels), prototypes, counts, negatives, rows)
+
+    def examples(self, label: str | None) -> list[EnrolledExample]:
+        """The examples of a class, its negatives too, oldest first; the strangers for None.
+
+        Raises:
+            UnknownClassError: no class of that name is enrolled.
+        """
+        with self._database.reading() as db:
+            return queries.examples(db, "class_id IS ?", None if label is None else queries.find(db, label))
+
+    def content(self, labels: Sequence[str] | None = None, *, frames: bool = False) -> dict[str, list[Example]]:
+        """The enrolled classes (or these) with their examples and negatives: what a class pack carries.
+
+        Args:
+            labels: the classes; all of them if not given.
+            frames: with the frames that were kept.
+
+        Raises:
+            UnknownClassError: one of the named classes is not enrolled.
+        """
+        with self._database.reading() as db:
+            if labels is None:
+                labels = [row[0] for row in db.execute("SELECT label FROM class WHERE count > 0 ORDER BY id")]
+            return {
+                label: queries.content(db, queries.find(db, label), self.dimension, frames=frames) for label in labels
+            }
+
+    def strangers(self, *, frames: bool = False) -> list[Example]:
+        """What was given to calibrate with, oldest first."""
+        with self._database.reading() as db:
+            return queries.content(db, None, self.dimension, frames=frames)
+
+    @property
+    def locked(self) -> bool:
+        """Whether changes need the pass-phrase."""
+        with self._database.reading() as db:
+            return queries.verifier(db) is not None
+
+    def log(self) -> list[events.Event]:
+        """Every change ever made, oldest first."""
+        with self._database.reading() as db:
+            return events.read(db)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the gallery, as sentences; empty if nothing is."""
+        from . import audit
+
+        with self._database.reading() as db:
+            return audit.problems(db, self.dimension)

@@ -1,0 +1,72 @@
+"""How the enrolled examples would be answered if they were not enrolled: each one left out in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import head
+from .gallery import Example
+
+_BLOCK = 4096
+"""Examples scored at once: what is held is so many rows of scores."""
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """Scores of `n` examples, each against the gallery without it.
+
+    Attributes:
+        labels: the class of each.
+        own: float32 [n], cosine with the other examples of its class; NaN where there is none.
+        other: float32 [n], the best cosine with another class; -2 where there is none.
+        nearest: that class of each; None where there is none.
+    """
+
+    labels: tuple[str, ...]
+    own: npt.NDArray[np.float32]
+    other: npt.NDArray[np.float32]
+    nearest: tuple[str | None, ...]
+
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        """Bool [n]: the examples whose class has another example."""
+        return ~np.isnan(self.own)
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Bool [n]: the examples that are still recognised."""
+        return self.own > self.other
+
+    def accuracy(self) -> float | None:
+        """Share of the judged examples that are still recognised; None if none can be judged."""
+        return float(self.right[self.judged].mean()) if self.judged.any() else None
+
+
+def leave_one_out(content: Mapping[str, Sequence[Example]]) -> LeaveOneOut:
+    """The scores of a gallery's examples (`Gallery.content`); what a class is not does not count."""
+    groups = {label: [e.embedding for e in examples if not e.negative] for label, examples in content.items()}
+    labels = tuple(label for label, group in groups.items() for _ in group)
+    if not labels:
+        empty = np.empty(0, np.float32)
+        return LeaveOneOut((), empty, empty, ())
+    embeddings = np.array([row for group in groups.values() for row in group], np.float32)
+    index = np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
+    sums = np.zeros((len(groups), embeddings.shape[1]))
+    np.add.at(sums, index, embeddings)
+    rest = head.unit(sums[index] - embeddings)
+    own = np.where(rest.any(axis=1), (rest * embeddings).sum(axis=1), np.nan).astype(np.float32)
+    prototypes, names = head.unit(sums), list(groups)
+    other = np.empty(len(labels), np.float32)
+    nearest: list[str | None] = []
+    for start in range(0, len(labels), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        scores = head.cosine_scores(embeddings[part], prototypes)
+        scores[np.arange(len(scores)), index[part]] = head.ABSENT
+        best = scores.argmax(axis=1)
+        other[part] = scores[np.arange(len(scores)), best]
+        nearest += [names[i] if score > head.ABSENT else None for i, score in zip(best, other[part], strict=True)]
+    return LeaveOneOut(labels, own, other, tuple(nearest))

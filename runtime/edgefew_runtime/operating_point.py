@@ -1,0 +1,250 @@
+"""When to say "unknown": thresholds that hold a stated false-accept rate, or the plain word that none can be stated.
+
+A false-accept rate r is *promised* where a binomial test on distinct strangers (frames of classes that are not
+enrolled) says with 95 % confidence that the true rate is at most r: Clopper and Pearson, The Use of Confidence or
+Fiducial Limits Illustrated in the Case of the Binomial, Biometrika 26, 1934. So a rate of 1 % needs 299 strangers of
+which none is accepted, or 473 of which one is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import EdgeFewError
+
+if TYPE_CHECKING:
+    from .gallery import Task
+
+CONFIDENCE = 0.95
+
+_BLOCK = 65536
+"""Classes scored at once against the strangers, so that a large gallery is not held twice."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold on the best score, measured on classes that training never saw.
+
+    Attributes:
+        way: classes enrolled for which it holds, and for fewer.
+        shot: examples of each.
+        false_accept_rate: what is promised: of frames of classes that are not enrolled, at most this share is known.
+        threshold: cosine; a best score of at least this is "known".
+        recall: share of frames of enrolled classes that were called known and by their right name; None where there
+            were fewer classes than `way` to measure it with.
+        strangers: distinct frames that the promise rests on.
+        stranger_classes: classes that they are of.
+    """
+
+    way: int
+    shot: int
+    false_accept_rate: float
+    threshold: float
+    recall: float | None
+    strangers: int
+    stranger_classes: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> OperatingPoint:
+        """From the manifest's JSON."""
+        point = cls(**data)
+        if not all(is_number(value) for key, value in data.items() if (key, value) != ("recall", None)):
+            raise ValueError("an operating point must be numbers")
+        return point
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the manifest's JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CoveragePoint:
+    """A score that a frame's own class reaches with a stated probability: what makes a conformal set.
+
+    Attributes:
+        shot: examples of each class.
+        coverage: the stated probability.
+        score: cosine; the set is every class that scores at least this.
+        classes: unseen classes that it was measured on.
+    """
+
+    shot: int
+    coverage: float
+    score: float
+    classes: int
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CoveragePoint:
+        """From the manifest's JSON."""
+        if not all(map(is_number, data.values())):
+            raise ValueError("a coverage point must be numbers")
+        return cls(**data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the manifest's JSON has it."""
+        return asdict(self)
+
+
+_Point = TypeVar("_Point", OperatingPoint, CoveragePoint)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a gallery's answers promise at a false-accept rate.
+
+    Attributes:
+        false_accept_rate: the rate that was asked for.
+        threshold: a best score of at least this is "known"; None where the rate cannot be promised: then every answer
+            is "unknown".
+        basis: "site" (the gallery's own strangers), "bundle" (its calibration) or "none".
+        reason: the same for people: what it rests on, or what would be enough.
+    """
+
+    false_accept_rate: float
+    threshold: float | None
+    basis: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `edgefew calibrate --json` prints it."""
+        return asdict(self)
+
+
+def allowed_false_accepts(strangers: float, rate: float) -> int | None:
+    """Of so many strangers, how many at most may be accepted for the rate to be promised; None if they are too few.
+
+    >>> allowed_false_accepts(298, 0.01), allowed_false_accepts(299, 0.01), allowed_false_accepts(473, 0.01)
+    (None, 0, 1)
+    """
+    n = int(strangers)
+    # Binomial terms in logarithms: (1 - rate)^n is 0 in floating point from some thousand strangers on.
+    log_term, log_rest = n * math.log1p(-rate), math.log(rate) - math.log1p(-rate)
+    total, k = math.exp(log_term), 0
+    if total > 1 - CONFIDENCE:
+        return None
+    while True:
+        log_term += math.log((n - k) / (k + 1)) + log_rest
+        total += math.exp(log_term)
+        if total > 1 - CONFIDENCE:
+            return k
+        k += 1
+
+
+def strangers_needed(rate: float) -> int:
+    """The fewest strangers with which the rate can be promised.
+
+    >>> strangers_needed(0.05), strangers_needed(0.01)
+    (59, 299)
+    """
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-rate))
+
+
+def threshold_for(scores: npt.NDArray[np.float32], rate: float) -> float | None:
+    """The least threshold that promises the rate, from each stranger's best score [n]; None if they are too few."""
+    allowed = allowed_false_accepts(len(scores), rate)
+    if allowed is None:
+        return None
+    return above(float(np.sort(scores)[::-1][allowed]))
+
+
+def above(score: float) -> float:
+    """The next larger float32: a threshold that this score does not reach."""
+    return float(np.nextafter(np.float32(score), np.float32(2)))
+
+
+def promise(points: Sequence[OperatingPoint], task: Task, rate: float) -> Promise:
+    """What can be promised for this gallery: from its own strangers if they are enough, else from the bundle.
+
+    Raises:
+        EdgeFewError: the rate is not between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise EdgeFewError(f"A false-accept rate of {rate:g} was asked for; a number between 0 and 1 was expected.")
+    own = threshold_for(_best_scores(task), rate) if len(task.strangers) and task.labels else None
+    if own is not None:
+        return Promise(rate, own, "site", f"measured on {len(task.strangers)} strangers of this site")
+    shots = (int(task.counts.min()), int(task.counts.max())) if len(task.counts) else (1, 1)
+    point = bundle_point(points, max(1, len(task.labels)), shots, rate)
+    if point is None:
+        return Promise(rate, None, "none", _not_enough(points, task, rate))
+    reason = f"measured on {point.strangers} frames of {point.stranger_classes} classes that training never saw"
+    return Promise(rate, point.threshold, "bundle", reason)
+
+
+def bundle_point(
+    points: Sequence[OperatingPoint], way: int, shots: tuple[int, int], rate: float
+) -> OperatingPoint | None:
+    """The operating point for a gallery of `way` classes with between shots[0] and shots[1] examples each.
+
+    More classes mean more chances for a false accept: the smallest measured way that is not below the gallery's counts.
+    The largest measured rate that is not above the one asked for. And of the measured shots around the
+    gallery's, the one with the highest threshold. None where nothing is measured for so many classes.
+    """
+    enough = [p for p in points if p.way >= way and p.false_accept_rate <= rate * (1 + 1e-9)]
+    if not enough:
+        return None
+    best_rate = max(p.false_accept_rate for p in enough)
+    enough = [p for p in enough if p.false_accept_rate == best_rate]
+    smallest = min(p.way for p in enough)
+    enough = [p for p in enough if p.way == smallest]
+    return max(around(enough, shots), key=lambda p: p.threshold)
+
+
+def around(points: Sequence[_Point], shots: tuple[int, int]) -> list[_Point]:
+    """The points measured with as many examples as a gallery has, or with the next fewer and the next more."""
+    measured = sorted({p.shot for p in points})
+    low = max((s for s in measured if s <= shots[0]), default=measured[0])
+    high = min((s for s in measured if s >= shots[1]), default=measured[-1])
+    return [p for p in points if low <= p.shot <= high]
+
+
+def coverage_score(points: Sequence[CoveragePoint], task: Task, coverage: float) -> float:
+    """The score that a class must reach to be in the conformal set of this coverage.
+
+    Split conformal prediction with the cosine to the own class (Vovk, Gammerman, Shafer, Algorithmic Learning in a
+    Random World, 2005, chapter 4). It does not depend on how many classes there are.
+
+    Raises:
+        EdgeFewError: the bundle was not calibrated for this coverage.
+    """
+    enough = [p for p in points if p.coverage >= coverage]
+    if not enough:
+        known = ", ".join(f"{c:g}" for c in sorted({p.coverage for p in points})) or "none"
+        raise EdgeFewError(
+            f"A coverage of {coverage:g} cannot be promised: the bundle was calibrated for {known}. Ask for one "
+            "of these."
+        )
+    least = min(p.coverage for p in enough)
+    shots = (int(task.counts.min()), int(task.counts.max())) if len(task.counts) else (1, 1)
+    return float(min(p.score for p in around([p for p in enough if p.coverage == least], shots)))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value from JSON is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _best_scores(task: Task) -> npt.NDArray[np.float32]:
+    """Each stranger's best score: float32 [s]."""
+    best = np.full(len(task.strangers), -1, np.float32)
+    for start in range(0, len(task.prototypes), _BLOCK):
+        np.maximum(best, (task.strangers @ task.prototypes[start : start + _BLOCK].T).max(axis=1), out=best)
+    return best
+
+
+def _not_enough(points: Sequence[OperatingPoint], task: Task, rate: float) -> str:
+    classes = len(task.labels)
+    needed = strangers_needed(rate)
+    given = f"{len(task.strangers)} were given" if len(task.strangers) else "none were given"
+    possible = sorted({p.false_accept_rate for p in points if p.way >= classes})
+    offer = f"; the bundle promises {possible[0]:.2g} or more for this gallery" if possible else ""
+    return (
+        f"not enough to promise a false-accept rate of {rate:g} with {classes} class{'es' * (classes != 1)}{offer}. "
+        f"{needed} frames of things that are not enrolled would be enough ({given}): edgefew calibrate --negatives"
+    )
