@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ OUTLIER_COVERAGE = 0.95
 TYPICAL_COVERAGE = 0.8
 """A first example looks like another class where 80 of 100 frames lie no nearer to their own class."""
 
+_ENOUGH_TO_COMPARE = 5
+_LEAST_SPREAD = 0.05
 _FEW = 3
+_MOST = 0.8
 _RATE = 0.05
 
 
@@ -128,7 +132,7 @@ def diagnose(
     rows = np.array([example.embedding for example in (*held, *new)], np.float32)
     names = [example.source for example in (*held, *new)]
     scores = _score(rows, label, task)
-    outlier = _coverage_score(manifest.coverage_points, len(rows) - 1, OUTLIER_COVERAGE)
+    outlier = _outlier_score(scores, manifest.coverage_points)
     typical = _coverage_score(manifest.coverage_points, 1, TYPICAL_COVERAGE)
     similar = rows @ rows.T
     reports = []
@@ -189,7 +193,7 @@ def _duplicates(similar: npt.NDArray[np.float32], names: Sequence[str]) -> Itera
         yield Finding("near-duplicate", f"nearly the same picture as {twin}: it adds nothing", twin)
 
 
-def _misplaced(scores: _Scores, number: int, outlier: float | None, typical: float | None) -> Iterator[Finding]:
+def _misplaced(scores: _Scores, number: int, outlier: float, typical: float | None) -> Iterator[Finding]:
     own, rival, nearest = float(scores.own[number]), float(scores.rival[number]), scores.nearest[number]
     if nearest is not None and rival > own:
         text = f"closer to {nearest!r} ({rival:.2f}) than to the rest of its own class ({own:.2f})"
@@ -197,9 +201,22 @@ def _misplaced(scores: _Scores, number: int, outlier: float | None, typical: flo
     elif nearest is not None and np.isnan(own) and typical is not None and rival >= typical:
         text = f"looks like {nearest!r} (score {rival:.2f}), which is enrolled already. Is it the same thing?"
         yield Finding("closer to another class", text, nearest)
-    elif outlier is not None and own < outlier:
-        share = f"{OUTLIER_COVERAGE:.0%} of frames reach {outlier:.2f}"
-        yield Finding("outlier", f"unlike the rest of its class: score {own:.2f}, where {share}")
+    elif own < outlier:
+        yield Finding("outlier", f"unlike the rest of its class: score {own:.2f}, at least {outlier:.2f} is usual")
+
+
+def _outlier_score(scores: _Scores, points: Sequence[CoveragePoint]) -> float:
+    """Below it an example is unlike the rest of its class, by what is usual for unseen classes or within this one."""
+    limits = [-1.0]
+    if (usual := _coverage_score(points, len(scores.own) - 1, OUTLIER_COVERAGE)) is not None:
+        limits.append(usual)
+    own = scores.own[scores.judged]
+    if len(own) >= _ENOUGH_TO_COMPARE:
+        # Three robust standard deviations below the median: Leys et al., Detecting Outliers, 2013.
+        median = float(np.median(own))
+        spread = 1.4826 * float(np.median(np.abs(own - median)))
+        limits.append(median - 3 * max(spread, _LEAST_SPREAD))
+    return max(limits)
 
 
 def _coverage_score(points: Sequence[CoveragePoint], shot: int, coverage: float) -> float | None:
@@ -210,24 +227,26 @@ def _coverage_score(points: Sequence[CoveragePoint], shot: int, coverage: float)
 
 
 def _alike(strangers: Mapping[int, npt.NDArray[np.float32]], rows: head.Embeddings, scores: _Scores) -> tuple[int, ...]:
-    """Strangers at least as near to the class as the farther half of its own examples."""
-    if not strangers or not scores.judged.any():
+    """Strangers at least as near to the class as the farthest of its own examples that is still recognised."""
+    if not strangers or not scores.recognised.any():
         return ()
     prototype = head.unit(rows.sum(axis=0, dtype=np.float64)[None])[0]
-    usual = float(np.median(scores.own[scores.judged]))
+    usual = float(scores.own[scores.recognised].min())
     return tuple(number for number, row in strangers.items() if float(row @ prototype) >= usual)
 
 
 def _advice(diagnosis: Diagnosis, examples: int, task: Task, manifest: Manifest) -> Iterator[str]:
     """What would help, the most helpful first."""
     bad = [
-        r.name for r in diagnosis.examples if any(f.kind in ("outlier", "closer to another class") for f in r.findings)
+        PurePath(r.name).name
+        for r in diagnosis.examples
+        if any(f.kind in ("outlier", "closer to another class") for f in r.findings)
     ]
     if bad:
         yield f"look at {', '.join(bad[:3])}{' …' * (len(bad) > 3)}: leave out what does not show {diagnosis.label!r}"
     if any(f.kind in ("blank", "blurred", "too dark", "too small") for r in diagnosis.examples for f in r.findings):
         yield "take the pictures that are blank, blurred, dark or small again"
-    if diagnosis.confused_with is not None and diagnosis.judged >= _FEW:
+    if diagnosis.confused_with is not None and diagnosis.recognised < _MOST * diagnosis.judged:
         missed = diagnosis.judged - diagnosis.recognised
         other = diagnosis.confused_with
         yield (

@@ -170,6 +170,51 @@ def test_a_locked_gallery_needs_its_passphrase(
     assert cli("forget", "new", "--gallery", enrolled).exit_code == 0
 
 
+def test_reject_is_remembered_and_listed(cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path) -> None:
+    wrong = files["figure52"][0]
+    result = cli("reject", bundle, "figure50", wrong, "--gallery", enrolled)
+    assert result.stdout == "not figure50: 1 remembered\n"
+    assert "skipped, remembered already" in cli("reject", bundle, "figure50", wrong, "--gallery", enrolled).stdout
+    told = lines(cli("reject", bundle, "figure51", wrong, "--gallery", enrolled, "--json").stdout)
+    assert told == [{"label": "figure51", "accepted": [str(wrong)], "skipped": []}]
+    assert f"not {wrong}" in cli("examples", "figure50", "--gallery", enrolled).stdout
+    assert "figure50  2 examples, 1 negative, since" in cli("classes", "--gallery", enrolled).stdout
+    always = cli("classify", bundle, wrong, "--gallery", enrolled, "--always-answer", "--json")
+    assert lines(always.stdout)[0]["label"] is None
+    result = cli("reject", bundle, "nobody", wrong, "--gallery", enrolled)
+    assert result.exit_code == 1
+    assert "No class 'nobody' is enrolled" in result.stderr
+
+
+def test_calibrate_says_what_can_be_promised(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path, tmp_path: Path
+) -> None:
+    place = ["--gallery", enrolled]
+    first = lines(cli("calibrate", bundle, *place, "--json").stdout)
+    assert [(p["false_accept_rate"], p["basis"]) for p in first] == [(0.01, "none"), (0.05, "bundle"), (0.1, "bundle")]
+    assert [p["negatives_needed"] for p in first] == [299, 59, 29]
+    strangers = tmp_path / "strangers"
+    strangers.mkdir()
+    for label in ("figure53", "figure54", "figure55", "figure56", "figure57"):
+        for file in files[label]:
+            shutil.copy(file, strangers / f"{label}-{file.name}")
+    result = cli("calibrate", bundle, *place, "--negatives", strangers)
+    assert result.exit_code == 0, result.stderr
+    told = result.stdout.splitlines()
+    assert told[0] == "30 negatives added, 30 in all"
+    assert told[1].startswith("✗ 0.01: not enough to promise a false-accept rate of 0.01 with 2 classes")
+    assert "299 frames of things that are not enrolled would be enough (30 were given)" in told[1]
+    assert told[3].startswith("✓ 0.1: threshold ")
+    assert "measured on 30 strangers of this site; " in told[3]
+    assert len(cli("examples", "--strangers", *place).stdout.splitlines()) == 30
+    (promise,) = lines(cli("calibrate", bundle, *place, "--clear", "--false-accept-rate", 0.1, "--json").stdout)
+    assert (promise["basis"], promise["negatives"]) == ("bundle", 0)
+    assert "undone: clear (30 strangers)" in cli("undo", *place).stdout
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "There is no image in" in cli("calibrate", bundle, *place, "--negatives", empty).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -77,7 +77,7 @@ def enroll(
 def _show(diagnosis: Diagnosis) -> None:
     for report in diagnosis.examples:
         for finding in report.findings:
-            click.echo(f"  ! {report.name}: {finding.text}")
+            click.echo(f"  ! {Path(report.name).name}: {finding.text}")
     if diagnosis.judged:
         told = f"{diagnosis.recognised} of {plural(diagnosis.judged, 'example')} recognised when left out"
         taken = f"; others are taken for {diagnosis.confused_with!r}" if diagnosis.confused_with else ""

@@ -86,6 +86,14 @@ class Change:
         """Take the standing examples that a condition names out of their classes; gives how many."""
         return self._move(f"removed_by IS NULL AND {where}", value, event)
 
+    def take_out_one(self, example: int, class_id: int | None, event: int) -> None:
+        """Take one example out; with the last one of a class go its negatives, which mean nothing without it."""
+        self.take_out("id = ?", example, event)
+        if class_id is not None:
+            (left,) = self.db.execute("SELECT count FROM class WHERE id = ?", (class_id,)).fetchone()
+            if not left:
+                self.take_out("class_id IS ?", class_id, event)
+
     def invert(self, event: events.Event, log: list[events.Event]) -> None:
         """Undo an event. If it is an undo itself, that does again what it undid."""
         number = self.log("undo", {"undid": event.kind, "label": event.payload["label"]}, event.id)
@@ -98,7 +106,7 @@ class Change:
         elif not again:
             self._move("removed_by = ?", root.id, None)
         elif root.kind == "remove":
-            self.take_out("id = ?", root.payload["example"], root.id)
+            self.take_out_one(root.payload["example"], root.payload["class"], root.id)
         else:
             self.take_out("class_id IS ?", root.payload["class"], root.id)
 

@@ -158,7 +158,7 @@ class Gallery(GalleryReader):
             (removed,) = found
             (class_id,) = change.db.execute("SELECT class_id FROM example WHERE id = ?", (example,)).fetchone()
             payload = {"label": removed.label or "", "class": class_id, "example": example, "source": removed.source}
-            change.take_out("id = ?", example, change.log("remove", payload))
+            change.take_out_one(example, class_id, change.log("remove", payload))
         return removed
 
     def rename(self, label: str, to: str, actor: str = "") -> None:
