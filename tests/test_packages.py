@@ -29,13 +29,35 @@ def device(code: str, **environment: str) -> str:
 
 
 def test_public_names_are_complete_and_sorted() -> None:
+    names = edgefew_runtime.__all__
+    assert names == sorted(names)
+    # Each is there, some loaded only now; and nothing else of ours is.
+    assert all(getattr(edgefew_runtime, name).__module__.startswith("edgefew_runtime.") for name in names)
     public = {
         name
         for name, value in vars(edgefew_runtime).items()
         if not name.startswith("_") and getattr(value, "__module__", "").startswith("edgefew_runtime.")
     }
-    assert edgefew_runtime.__all__ == sorted(edgefew_runtime.__all__)
-    assert set(edgefew_runtime.__all__) == public
+    assert public <= set(names)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        edgefew_runtime.nothing  # noqa: B018
+
+
+def test_what_only_classifies_loads_nothing_else(bundle: Path) -> None:
+    """No Pillow and no click; sqlite3 not before a gallery is opened, the doctor not before something is enrolled."""
+    code = f"""
+import sys, edgefew_runtime
+names = ("PIL", "click", "sqlite3", "edgefew_runtime.doctor", "edgefew_runtime.migration", "zipfile")
+print([n for n in names if n in sys.modules])
+bundle = edgefew_runtime.Bundle.open({str(bundle)!r})
+from edgefew_runtime.loading import load_embedder
+load_embedder(bundle)
+print([n for n in ("PIL", "click", "sqlite3", "edgefew_runtime.doctor") if n in sys.modules])
+edgefew_runtime.Classifier.open(bundle)
+print([n for n in ("PIL", "click", "edgefew_runtime.doctor") if n in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["[]", "[]", "[]", ""]
 
 
 def test_every_error_is_in_the_tree_of_the_docstring() -> None:
@@ -109,7 +131,10 @@ def test_no_telemetry_leaves_a_trace(bundle: Path, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     code = f"from edgefew_runtime import Classifier; Classifier.open({str(bundle)!r})"
     done = subprocess.run(
-        [DEVICE_PYTHON, "-c", code], env=environment | {"HOME": str(tmp_path)}, capture_output=True, check=False
+        [DEVICE_PYTHON, "-c", code],
+        env=environment | {"HOME": str(tmp_path), "EDGEFEW_CACHE": ""},
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.rglob("*"))

@@ -10,10 +10,12 @@ print(answer, answer.probability)
 ```
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .answer import Answer
 from .bundle import Bundle
 from .classifier import Added, Classifier, Enrollment
-from .doctor import Diagnosis, ExampleReport, Finding
 from .errors import (
     BundleCorruptError,
     BundleError,
@@ -40,11 +42,14 @@ from .errors import (
     UnknownClassError,
 )
 from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState, Task
-from .leave_one_out import LeaveOneOut, leave_one_out
 from .manifest import InputSpec, Manifest
-from .migration import Migration, migrate
 from .operating_point import CoveragePoint, OperatingPoint, Promise
-from .selftest import Verdict, verify
+
+if TYPE_CHECKING:
+    from .doctor import Diagnosis, ExampleReport, Finding
+    from .leave_one_out import LeaveOneOut
+    from .migration import Migration, migrate
+    from .selftest import Verdict, verify
 
 __all__ = [
     "Added",
@@ -93,7 +98,24 @@ __all__ = [
     "TrainingError",
     "UnknownClassError",
     "Verdict",
-    "leave_one_out",
     "migrate",
     "verify",
 ]
+
+_LAZY = {
+    "Diagnosis": "doctor",
+    "ExampleReport": "doctor",
+    "Finding": "doctor",
+    "LeaveOneOut": "leave_one_out",
+    "Migration": "migration",
+    "Verdict": "selftest",
+    "migrate": "migration",
+    "verify": "selftest",
+}
+"""Names that a program which only classifies does not need: their modules are loaded when they are asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +13,29 @@ import numpy.typing as npt
 from . import head
 from .answer import Answer, Decision
 from .bundle import Bundle
-from .doctor import Diagnosis, diagnose
 from .errors import EnrollmentRefusedError, FrameError
-from .frame_quality import FrameQuality, frame_quality
 from .frames import Frame, FrameLike, load_frame
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
 from .gallery.records import check_label
-from .leave_one_out import leave_one_out
+from .loading import load_embedder
+from .model_cache import cache_folder
 from .operating_point import Promise, coverage_score, promise
-from .selftest import check_golden
-from .session import OrtSession, Session
+from .session import CPU, DEFAULT_PROFILE, Session
+
+if TYPE_CHECKING:
+    from .doctor import Diagnosis
+    from .frame_quality import FrameQuality
 
 FALSE_ACCEPT_RATE = 0.05
 """The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
 
 _BATCH = 32
 _BATCH_PIXELS = 4_000_000
+_CPU_BATCH_PIXELS = 100_000
+"""Pixels, as the network sees them, that a processor's caches take at once: two frames of 224 × 224.
+
+A larger batch makes each frame slower (measured: 1.5 times with 25), a smaller one makes small frames slower.
+"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,9 @@ class Classifier:
         self._scale = np.float32(bundle.manifest.scale)
         self._false_accept_rate = false_accept_rate
         self._coverage = coverage
+        height, width = bundle.manifest.input.size
+        on_cpu = session.provider == CPU
+        self._batch = max(1, min(_BATCH, _CPU_BATCH_PIXELS // (height * width))) if on_cpu else _BATCH
         self._ready = self._read()
 
     @classmethod
@@ -104,7 +114,9 @@ class Classifier:
         gallery: str | Path | None = None,
         *,
         provider: str = "cpu",
-        threads: int = 1,
+        profile: str = DEFAULT_PROFILE,
+        threads: int | None = None,
+        cache: str | Path | None = None,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
         coverage: float | None = None,
     ) -> Classifier:
@@ -114,7 +126,10 @@ class Classifier:
             bundle: a directory or packed file, or an opened bundle.
             gallery: the SQLite file, made if it is not there; None keeps the classes in memory.
             provider: "cpu", "cuda", "tensorrt" or ONNX Runtime's own name; never exchanged silently.
-            threads: threads for one frame.
+            profile: "power" (one thread that sleeps while it waits) or "latency" (every core, and no sleep).
+            threads: threads for one frame; None leaves it to the profile.
+            cache: a folder for the network as optimised for this machine, and for the memory that it passed its test
+                here; "" for none. Default: EDGEFEW_CACHE, or edgefew in the user's folder for caches.
             false_accept_rate: the share of frames of things not enrolled that may be called known. Where that cannot be
                 promised for the gallery's size, every answer is "unknown", and `promise()` says what would be enough.
                 None never answers "unknown".
@@ -130,8 +145,9 @@ class Classifier:
         # The gallery first: a wrong one is found without waiting for the model.
         store = Gallery(gallery, bundle.id, bundle.manifest.dimension)
         try:
-            session = OrtSession(bundle.model("embed"), provider=provider, threads=threads)
-            check_golden(bundle, session)
+            session = load_embedder(
+                bundle, provider=provider, threads=threads, profile=profile, cache=cache_folder(cache)
+            )
             return cls(bundle, store, session, false_accept_rate, coverage)
         except BaseException:
             store.close()
@@ -239,6 +255,8 @@ class Classifier:
 
     def enrolment_scores(self) -> npt.NDArray[np.float32]:
         """What each example scores with the others of its class, float32 [n]: what a `DriftWatch` compares with."""
+        from .leave_one_out import leave_one_out
+
         result = leave_one_out(self.gallery.content())
         return result.own[result.judged]
 
@@ -257,7 +275,7 @@ class Classifier:
     def _embed(self, frames: Iterable[Frame]) -> head.Embeddings:
         """Unit vectors: float32 [n, d]. Holds only so many pixels at once; frames of one size run together."""
         parts: list[head.Embeddings] = []
-        for batch in _batches(frames):
+        for batch in _batches(frames, self._batch):
             result = np.empty((len(batch), self.bundle.manifest.dimension), np.float32)
             by_shape: dict[tuple[int, ...], list[int]] = {}
             for index, frame in enumerate(batch):
@@ -271,6 +289,8 @@ class Classifier:
         self, frames: FrameLike | Sequence[FrameLike], keep_frames: bool = False, *, measured: bool = False
     ) -> tuple[list[Example], list[FrameQuality]]:
         """The frames as examples, and on request what can be told of each without the network."""
+        from .frame_quality import frame_quality
+
         many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
         if not many:
             raise FrameError("No frame was given; at least one was expected.")
@@ -296,6 +316,10 @@ class Classifier:
         return examples, quality
 
     def _diagnose(self, label: str, examples: list[Example], quality: list[FrameQuality]) -> Diagnosis:
+        from .doctor import (
+            diagnose,
+        )  # with what else a program needs that enrolls, and one that only classifies does not
+
         task = self._current().task
         held: list[Example] = []
         if label in task.labels:
@@ -333,14 +357,14 @@ def _added(examples: Sequence[Example], added: Sequence[bool]) -> Added:
     return Added(tuple(name for name, new in names if new), tuple(name for name, new in names if not new))
 
 
-def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
-    """The frames in lists of up to `_BATCH` frames or `_BATCH_PIXELS` pixels."""
+def _batches(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:
+    """The frames in lists of up to `most` frames or `_BATCH_PIXELS` pixels."""
     batch: list[Frame] = []
     held = 0
     for frame in frames:
         batch.append(frame)
         held += frame.pixels.shape[0] * frame.pixels.shape[1]
-        if len(batch) == _BATCH or held >= _BATCH_PIXELS:
+        if len(batch) == most or held >= _BATCH_PIXELS:
             yield batch
             batch, held = [], 0
     if batch:

@@ -17,7 +17,7 @@ from .records import EnrolledExample, Example, check_label
 if TYPE_CHECKING:
     import sqlite3
 
-_ROWS = 4096
+_ROWS = 512
 """Classes read at once: their sums in float64 are the only copy beside the prototypes."""
 
 

@@ -51,6 +51,8 @@ CREATE TABLE frame (
 
 CREATE UNIQUE INDEX class_label ON class (label) WHERE count > 0;
 
+CREATE INDEX class_name ON class (label);
+
 CREATE INDEX example_class    ON example (class_id, removed_by);
 CREATE INDEX example_source   ON example (source_sha256);
 CREATE INDEX example_added    ON example (added_by);
