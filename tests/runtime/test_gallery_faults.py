@@ -1,11 +1,19 @@
-"""Killed, out of disk, read-only, two writers: nothing that was acknowledged is lost, nothing is there twice."""
+"""Killed, out of disk, read-only, two writers, torn copies: nothing acknowledged is lost, nothing is there twice.
+
+The long form (EDGEFEW_SOAK=1, `make soak`) does the same more often: 200 kills, every page.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +21,10 @@ import pytest
 from edgefew_runtime import Example, Gallery, GalleryError, head
 
 BUNDLE, DIMENSION = "a" * 64, 64
+
+SOAK = bool(os.environ.get("EDGEFEW_SOAK"))
+KILLS, COPIES, CUTS = (200, 200, 10**6) if SOAK else (8, 12, 12)
+PAGE = 4096
 
 WRITER = """
 import sys, hashlib
@@ -45,7 +57,7 @@ def enrolled(gallery: Gallery) -> list[str]:
 def test_what_was_acknowledged_before_a_kill_is_there_once(gallery_path: Path) -> None:
     acknowledged: list[str] = []
     rng = random.Random(1)
-    for attempt in range(8):
+    for attempt in range(KILLS):
         command = [sys.executable, "-c", WRITER, str(gallery_path), str(1000 * attempt)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
@@ -58,7 +70,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_once(gallery_path: Path) -
         assert len(held) == len(set(held))
         assert set(acknowledged) <= set(held)
         # At most one write for each kill was on its way and not yet acknowledged.
-        assert len(held) - len(acknowledged) <= 8
+        assert len(held) - len(acknowledged) <= KILLS
         assert sum(c.examples for c in gallery.classes()) == len(held)
         assert not gallery.problems()
     assert len(acknowledged) > 50
@@ -104,16 +116,111 @@ except GalleryError as error:
         assert not gallery.problems()
 
 
-@pytest.mark.parametrize("share", [0.1, 0.35, 0.5, 0.75, 0.99])
-def test_a_truncated_gallery_is_refused_or_whole(gallery_path: Path, share: float) -> None:
+def whole_or_refused(path: Path) -> set[str] | None:
+    """What a gallery holds if it opens and is whole; None if it is refused, or found to be damaged."""
+    try:
+        with Gallery(path, BUNDLE, DIMENSION) as gallery:
+            if gallery.problems():
+                return None
+            held = {e.source for examples in gallery.content().values() for e in examples}
+            assert len(held) == sum(c.examples for c in gallery.classes()) == int(gallery.task().counts.sum())
+            return held
+    except GalleryError:
+        return None
+
+
+def test_a_gallery_truncated_at_any_page_is_refused(gallery_path: Path, tmp_path: Path) -> None:
     with Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
-        for number in range(200):
+        for number in range(120):
             gallery.enroll(f"class {number % 3}", [example(number)])
     data = gallery_path.read_bytes()
-    gallery_path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(GalleryError), Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
-        if gallery.problems() or gallery.state() is None:
-            raise GalleryError("found")
+    pages = len(data) // PAGE
+    assert pages > 30
+    lengths = [page * PAGE + extra for page in range(1, pages) for extra in (0, 1, PAGE // 2)]
+    for length in random.Random(3).sample(lengths, min(CUTS, len(lengths))):
+        cut = tmp_path / "cut.gallery"
+        cut.write_bytes(data[:length])
+        assert whole_or_refused(cut) is None, length
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that enrolls one example after the other and tells of each."""
+    command = [sys.executable, "-c", WRITER, str(path), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        try:
+            yield writer
+        finally:
+            writer.kill()
+
+
+def test_a_backup_taken_at_any_moment_is_whole(gallery_path: Path, tmp_path: Path) -> None:
+    rng = random.Random(4)
+    with writing(gallery_path), Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
+        before: set[str] = set()
+        for number in range(COPIES):
+            time.sleep(rng.uniform(0, 0.02))
+            copy = tmp_path / f"copy{number}.gallery"
+            gallery.back_up(copy)
+            held = whole_or_refused(copy)
+            assert held is not None
+            # Enrolled in order: what is there is the first so many, and never fewer than in the copy before.
+            assert held == {str(n) for n in range(len(held))}
+            assert held >= before
+            before = held
+            copy.unlink()
+    assert len(before) > COPIES
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_copy_by_other_means_is_whole_or_refused(gallery_path: Path, tmp_path: Path) -> None:
+    rng = random.Random(5)
+    whole = 0
+    with writing(gallery_path):
+        for number in range(COPIES):
+            time.sleep(rng.uniform(0, 0.02))
+            copy = tmp_path / f"copy{number}.gallery"
+            for end in ("", "-wal"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(f"{gallery_path}{end}", f"{copy}{end}")
+            if (held := whole_or_refused(copy)) is not None:
+                whole += 1
+                assert held == {str(n) for n in range(len(held))}
+    assert whole > COPIES // 2
+
+
+def test_a_backup_is_never_written_over(gallery_path: Path, tmp_path: Path) -> None:
+    dear = tmp_path / "dear.gallery"
+    dear.write_text("dear")
+    with Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
+        gallery.enroll("stop", [example(1)])
+        with pytest.raises(GalleryError, match="exists already"):
+            gallery.back_up(dear)
+        with pytest.raises(GalleryError):
+            gallery.back_up(tmp_path / "nowhere" / "copy.gallery")
+    assert dear.read_text() == "dear"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["dear.gallery", "site.gallery"]
+
+
+def test_a_clock_that_jumps_does_not_confuse_the_log(gallery_path: Path) -> None:
+    rng = random.Random(6)
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    times = [start + timedelta(days=rng.uniform(-20_000, 20_000)) for _ in range(40)]
+    ticking = iter(times)
+    with Gallery(gallery_path, BUNDLE, DIMENSION, clock=lambda: next(ticking)) as gallery:
+        for number in range(20):
+            gallery.enroll(f"class {number % 4}", [example(number)])
+        gallery.undo()
+        gallery.forget("class 1")
+        assert [event.id for event in gallery.log()] == list(range(1, 24))
+        assert {event.at for event in gallery.log()} <= {at.isoformat() for at in times}
+        assert [event.at for event in gallery.log()] != sorted(event.at for event in gallery.log())
+        assert [c.label for c in gallery.classes()] == ["class 0", "class 2", "class 3"]
+        assert not gallery.problems()
+        # What is undone is the last change, not the one with the latest time.
+        assert gallery.undo().kind == "forget"
 
 
 def test_what_a_killed_creation_leaves_is_made_whole(tmp_path: Path) -> None:

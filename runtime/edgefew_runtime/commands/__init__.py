@@ -9,6 +9,7 @@ import click
 
 from edgefew_runtime.errors import EdgeFewError
 
+from .backup import backup
 from .calibrate import calibrate
 from .classes import classes, examples, forget, rename
 from .classify import classify
@@ -62,6 +63,7 @@ def edgefew() -> None:
 
 
 _OWN = (
+    backup,
     calibrate,
     classes,
     classify,

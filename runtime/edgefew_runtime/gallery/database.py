@@ -93,6 +93,12 @@ class Database:
             self._leave_pending(create=False)
             return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
 
+    def back_up(self, copy: Path) -> None:
+        """Write the file's pages, as they are at one moment, to another file."""
+        with self._lock, self._explained(), contextlib.closing(sqlite3.connect(copy)) as target:
+            self._leave_pending(create=False)
+            self._connection.backup(target)  # all pages in one step: a writer waits, or comes before or after
+
     def empty_log_file(self) -> None:
         """Overwrite what the write-ahead log still holds of deleted rows."""
         with self._lock, self._explained():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import GalleryError
 from . import events, queries
 from .embeddings import from_sums
 from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Task
@@ -98,6 +101,25 @@ class GalleryReader:
         """Every change ever made, oldest first."""
         with self._database.reading() as db:
             return events.read(db)
+
+    def back_up(self, copy: str | Path) -> None:
+        """Write a copy of the whole gallery, log and all, as it is at one moment, whatever is written meanwhile.
+
+        Raises:
+            GalleryError: something is there already, or cannot be written; then there is no copy.
+        """
+        copy = Path(copy)
+        part = copy.with_name(f".{copy.name}.{os.getpid()}.part")
+        try:
+            self._database.back_up(part)
+            copy.touch(exist_ok=False)  # had somebody made it meanwhile, it is kept
+            part.replace(copy)
+        except FileExistsError:
+            raise GalleryError(f"{copy} exists already. Give another name.") from None
+        except OSError as error:
+            raise GalleryError(f"{copy} cannot be written: {error.strerror or error}.") from None
+        finally:
+            part.unlink(missing_ok=True)
 
     def problems(self) -> list[str]:
         """What is wrong with the gallery, as sentences; empty if nothing is."""
