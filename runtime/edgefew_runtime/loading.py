@@ -10,7 +10,6 @@ from .bundle import VARIANT, Bundle
 from .errors import EdgeFewError
 from .model_cache import ModelCache, cache_key
 from .processor import processor_identity
-from .selftest import check_golden
 from .session import DEFAULT_PROFILE, OrtSession, Session, runs_on_cpu, runtime_identity, write_optimized
 
 
@@ -61,16 +60,11 @@ def load_embedder(
                     return opened(graph, optimized=True)
             with graphs.store(key) as file:
                 optimize(bundle.model("embed", variant), file)
-                session = opened(file, optimized=True)
-                check_golden(bundle, session)
-                tested = session
+                tested = _tested(bundle, opened(file, optimized=True))
         return tested
 
     session = kept(cache) if cache is not None and runs_on_cpu(provider) else None
-    if session is None:
-        session = opened(bundle.model("embed", variant), optimized=False)
-        check_golden(bundle, session)
-    return session
+    return session or _tested(bundle, opened(bundle.model("embed", variant), optimized=False))
 
 
 def embedder_key(bundle_id: str, variant: str, runtime: str, processor: str) -> str:
@@ -79,3 +73,10 @@ def embedder_key(bundle_id: str, variant: str, runtime: str, processor: str) -> 
     The bundle's id stands for the graph's bytes and for the golden vectors.
     """
     return cache_key("embed", bundle_id, variant, runtime, processor)
+
+
+def _tested(bundle: Bundle, session: Session) -> Session:
+    from .selftest import check_golden  # costs start-up time that a program which finds a tested graph need not pay
+
+    check_golden(bundle, session)
+    return session

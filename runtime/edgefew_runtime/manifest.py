@@ -9,6 +9,9 @@ from typing import Any
 from .errors import BundleFormatError
 from .operating_point import CoveragePoint, OperatingPoint, is_number
 
+MAX_SCALE = 1e6
+"""Beyond it the softmax is a maximum, and float32 comes to its end."""
+
 FORMAT = 1
 """The version of EdgeFew's part of the manifest. A reader refuses a higher one."""
 
@@ -121,12 +124,12 @@ class Manifest:
                 tuple(CoveragePoint.from_dict(p) for p in ours["coverage_points"]),
                 dict(ours["lineage"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise BundleFormatError(
                 f"manifest.json is not that of an EdgeFew bundle ({type(error).__name__}: {error}). Export the "
                 "bundle again."
             ) from None
-        if manifest.dimension < 1 or not (is_number(manifest.scale) and manifest.scale > 0):
+        if manifest.dimension < 1 or not (is_number(manifest.scale) and 0 < manifest.scale <= MAX_SCALE):
             raise BundleFormatError(
                 f"manifest.json has the dimension {manifest.dimension} and the scale {manifest.scale}; both "
                 "must be above "

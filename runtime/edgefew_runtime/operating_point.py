@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 
+_MAX_SCORE = 2.0
+"""No cosine is larger, rounding included."""
+
 _BLOCK = 65536
 """Classes scored at once against the strangers, so that a large gallery is not held twice."""
 
@@ -56,6 +59,10 @@ class OperatingPoint:
         point = cls(**data)
         if not all(is_number(value) for key, value in data.items() if (key, value) != ("recall", None)):
             raise ValueError("an operating point must be numbers")
+        if not (
+            abs(point.threshold) <= _MAX_SCORE and 0 < point.false_accept_rate < 1 and min(point.way, point.shot) > 0
+        ):
+            raise ValueError("an operating point has a number that cannot be")
         return point
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,9 +89,12 @@ class CoveragePoint:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CoveragePoint:
         """From the manifest's JSON."""
+        point = cls(**data)
         if not all(map(is_number, data.values())):
             raise ValueError("a coverage point must be numbers")
-        return cls(**data)
+        if not (abs(point.score) <= _MAX_SCORE and 0 < point.coverage < 1 and point.shot > 0):
+            raise ValueError("a coverage point has a number that cannot be")
+        return point
 
     def to_dict(self) -> dict[str, Any]:
         """As the manifest's JSON has it."""

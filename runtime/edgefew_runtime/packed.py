@@ -12,6 +12,8 @@ from . import bundle
 from .errors import BundleCorruptError, BundleError, BundleFormatError
 from .regular_file import open_regular
 
+_START = b"PK\3\4"
+
 _END = struct.Struct("<4s4H2LH")
 """The end record: signature, this disk, the directory's disk, entries here, entries, the directory's size and offset,
 and the length of a comment. APPNOTE.TXT (PKWARE), section 4.3.16."""
@@ -26,12 +28,12 @@ def write_packed(file: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         BundleError: the file exists already.
     """
-    if file.exists():
-        raise BundleError(f"{file} exists already. Give another name, or delete it first.")
-    if (file.absolute().parent / bundle.SUMS_FILE).exists():
-        raise BundleError(f"{file} would lie inside a bundle, which would then be refused. Give another place.")
     part = file.with_name(file.name + ".part")
     try:
+        if file.exists():
+            raise BundleError(f"{file} exists already. Give another name, or delete it first.")
+        if (file.absolute().parent / bundle.SUMS_FILE).exists():
+            raise BundleError(f"{file} would lie inside a bundle, which would then be refused. Give another place.")
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(files):
                 archive.writestr(zipfile.ZipInfo(name), files[name])
@@ -49,7 +51,8 @@ def read_packed(path: Path) -> dict[str, bytes]:
         OSError: it cannot be read.
     """
     with open_regular(path) as file:
-        if not zipfile.is_zipfile(file):
+        # Not zipfile.is_zipfile, which raises on some damaged files.
+        if file.read(len(_START)) != _START:
             raise BundleFormatError(
                 f"{path} is not a bundle: a directory or a packed file that `edgefew export` made was expected."
             )
@@ -105,7 +108,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, name: str) -> None
         pure = PurePosixPath(written)
         if pure.is_absolute() or ".." in pure.parts or "\\" in written:
             raise BundleFormatError(f"{name} names a file outside itself: {written!a}. Do not use it.")
-        if str(pure) != written or not written.isprintable():
+        if not pure.parts or str(pure) != written or not written.isprintable():
             raise BundleFormatError(f"{name} has an entry {written!a}, which is no plain file's name. Do not use it.")
         # Stored only: what is not compressed cannot unpack to more than it is.
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:

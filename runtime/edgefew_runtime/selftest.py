@@ -22,6 +22,9 @@ GOLDEN_COSINE = 0.999
 Two machines differ by about 1e-6. What is left is the resize: the graph's may differ from Pillow's by 1/255.
 """
 
+GOLDEN_LENGTH = 1e-3
+"""How far the length of an embedding may be from 1."""
+
 HEAD_TOLERANCE = 1e-4
 """The largest difference between the enroll and classify graphs and the runtime's own arithmetic.
 
@@ -50,13 +53,19 @@ def check_golden(bundle: Bundle, session: Session) -> float:
         SelfTestError: it is under `GOLDEN_COSINE`.
     """
     frames, expected = bundle.golden()
-    computed = np.concatenate([session.run({"frames": frame[None]})[0] for frame in frames])
-    if computed.shape != expected.shape:
-        raise SelfTestError(
-            f"{bundle.path} gives embeddings of shape {computed.shape[1:]} where its manifest says "
-            f"{expected.shape[1:]}. "
-            "Export the bundle again."
-        )
+    computed = np.empty_like(expected)
+    for row, frame in zip(computed, frames, strict=True):
+        (given, *_) = session.run({"frames": frame[None]})
+        if not (isinstance(given, np.ndarray) and given.dtype == np.float32 and given.shape == (1, len(row))):
+            seen = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+            raise SelfTestError(
+                f"{bundle.path} gives {seen} for a frame where its manifest says float32 {(1, len(row))}. "
+                "Export the bundle again."
+            )
+        row[:] = given[0]
+    # Scores are products: vectors that are too long would pass every threshold.
+    if not np.abs(np.linalg.norm(computed, axis=1) - 1).max() <= GOLDEN_LENGTH:
+        raise SelfTestError(f"{bundle.path} gives embeddings that are no unit vectors. Export the bundle again.")
     cosines = np.sum(head.unit(computed) * head.unit(expected), axis=1)
     # min() of an array with NaN is NaN, and no comparison with NaN holds: hence "not … >=".
     if not cosines.min() >= GOLDEN_COSINE:

@@ -215,6 +215,43 @@ def test_calibrate_says_what_can_be_promised(
     assert "There is no image in" in cli("calibrate", bundle, *place, "--negatives", empty).stderr
 
 
+def test_frames_of_one_thing_are_answered_together(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path
+) -> None:
+    frames = [*files["figure50"], files["figure51"][0]]
+    result = cli("classify", bundle, *frames, "--gallery", enrolled, "--track", "--always-answer")
+    assert result.stdout.splitlines()[-1].startswith(f"track: figure50 ({len(frames) - 1} of {len(frames)} frames")
+    told = lines(cli("classify", bundle, *frames, "--gallery", enrolled, "--track", "--always-answer", "--json").stdout)
+    assert len(told) == len(frames) + 1
+    assert told[-1]["track"]["label"] == "figure50"
+
+
+def test_a_watch_is_kept_over_accepted_answers(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "drift.json"
+    watch = ["--gallery", enrolled, "--always-answer", "--watch", state]
+    few = cli("classify", bundle, files["figure50"][0], *watch)
+    assert few.exit_code == 1
+    assert "scores; at least" in few.stderr
+    assert not state.exists()
+    for label in ("figure50", "figure51", "figure52", "figure53"):
+        cli("enroll", bundle, label, *files[label], "--gallery", enrolled)
+    good = [file for label in ("figure50", "figure51") for file in files[label]]
+    (drift,) = [line["drift"] for line in lines(cli("classify", bundle, *good, *watch, "--json").stdout)[-1:]]
+    assert (drift["alarm"], drift["seen"]) == (False, len(good))
+    # Things of other kinds, always answered: their scores are far below.
+    for _ in range(3):
+        strange = [file for label in ("figure56", "figure57", "figure58") for file in files[label]]
+        result = cli("classify", bundle, *strange, *watch)
+        assert result.exit_code == 0
+    assert "drift: Since accepted answer" in result.stderr
+    state.write_text("{}")
+    broken = cli("classify", bundle, good[0], *watch)
+    assert broken.exit_code == 1
+    assert state.read_text() == "{}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

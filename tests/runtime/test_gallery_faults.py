@@ -79,10 +79,12 @@ def test_what_was_acknowledged_before_a_kill_is_there_once(gallery_path: Path) -
 def test_two_processes_enroll_at_once(gallery_path: Path) -> None:
     commands = [[sys.executable, "-c", WRITER, str(gallery_path), str(start)] for start in (0, 500_000)]
     writers = [subprocess.Popen(c, stdout=subprocess.PIPE, text=True) for c in commands]
-    time.sleep(1.5)
+    # Both are at work once each has enrolled one; under load that may take a while.
+    acknowledged = [writer.stdout.readline().strip() for writer in writers if writer.stdout is not None]
+    time.sleep(1)
     for writer in writers:
         writer.kill()
-    acknowledged = [line for writer in writers for line in writer.communicate()[0].split()]
+    acknowledged += [line for writer in writers for line in writer.communicate()[0].split()]
     with Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
         held = enrolled(gallery)
         assert set(acknowledged) <= set(held)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from edgefew_runtime.answer import Answer
 from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Classifier
-from edgefew_runtime.errors import FrameError
+from edgefew_runtime.consensus import TrackAnswer, track_answer
+from edgefew_runtime.drift import DriftStatus, DriftWatch
+from edgefew_runtime.errors import EdgeFewError, FrameError
 
 from .options import bundle_argument, gallery_option, json_option, print_json, provider_option, require_gallery
 
@@ -28,6 +33,13 @@ from .options import bundle_argument, gallery_option, json_option, print_json, p
 @click.option(
     "--coverage", type=float, help="Also name every class that it may be, right with this probability (0.9, say)."
 )
+@click.option("--track", is_flag=True, help="The files are frames of one thing: also say what they agree on.")
+@click.option(
+    "--watch",
+    type=click.Path(path_type=Path),
+    help="Keep a watch in this file over the scores of accepted answers, and say when they fall below those of "
+    "enrolment. With --track it is told of the track, else of each file.",
+)
 @provider_option
 @json_option
 def classify(
@@ -37,6 +49,8 @@ def classify(
     false_accept_rate: float,
     always_answer: bool,
     coverage: float | None,
+    track: bool,
+    watch: Path | None,
     provider: str,
     as_json: bool,
 ) -> None:
@@ -54,6 +68,7 @@ def classify(
         note = None if promised is None or promised.threshold is not None else promised.reason
         if note is not None:
             click.echo(f"note: {note}", err=True)
+        answers = []
         for file in files:
             try:
                 answer = classifier.classify(file)
@@ -61,12 +76,48 @@ def classify(
                 bad += 1
                 click.echo(f"Error: {error}", err=True)
                 continue
+            answers.append(answer)
             if as_json:
                 print_json({"file": str(file), **answer.to_dict(), "note": note})
             else:
                 click.echo(f"{file}: {_describe(answer)}")
+        verdict = track_answer(answers) if track else None
+        if verdict is not None:
+            told = f"track: {verdict} ({verdict.agreeing} of {verdict.frames} frames agree)"
+            click.echo(json.dumps({"track": verdict.to_dict()}, ensure_ascii=False) if as_json else told)
+        if watch is not None:
+            status = _keep_watch(watch, classifier, answers if verdict is None else [verdict])
+            if as_json:
+                print_json({"drift": status.to_dict()})
+            elif status.alarm:
+                click.echo(f"drift: {status.advice}", err=True)
     if bad:
         raise SystemExit(1)
+
+
+def _keep_watch(file: Path, classifier: Classifier, answers: Sequence[Answer | TrackAnswer]) -> DriftStatus:
+    """Tell the watch in the file of these answers; the file is made by the first."""
+    if file.exists():
+        try:
+            watch = DriftWatch.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise EdgeFewError(f"{file} is no drift watch ({error}). Give another file, or delete it.") from None
+    else:
+        promised = classifier.promise()
+        least = -1.0 if promised is None or promised.threshold is None else promised.threshold
+        watch = DriftWatch([float(score) for score in classifier.enrolment_scores() if score >= least])
+    for answer in answers:
+        if answer.known and answer.score is not None:
+            watch.add(answer.score)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(watch.to_dict()), encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise EdgeFewError(f"{file} cannot be written: {error.strerror or error}.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return watch.status
 
 
 def _describe(answer: Answer) -> str:

@@ -12,6 +12,7 @@ import click
 from edgefew_runtime.bundle import Bundle
 from edgefew_runtime.errors import GalleryFormatError
 from edgefew_runtime.gallery import Gallery
+from edgefew_runtime.regular_file import shown
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON alone on standard output.")
 
@@ -50,9 +51,14 @@ optional_bundle_argument = click.argument("bundle", required=False, type=click.P
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 
 
+_LONGEST_PASSPHRASE = 4096
+
+
 def print_json(document: dict[str, Any]) -> None:
     """One object on one line of standard output."""
-    click.echo(json.dumps(document, ensure_ascii=False))
+    text = json.dumps(document, ensure_ascii=False)
+    # A path that is not UTF-8: "\\udcff" is how JSON, too, writes what is not.
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def minute(at: str) -> str:
@@ -93,16 +99,21 @@ def actor_name(actor: str | None) -> str:
 def read_passphrase(file: Path) -> str:
     """The first line of the file."""
     try:
-        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
+        with file.open("rb") as opened:  # not the whole of it: it may be a device that never ends
+            return opened.readline(_LONGEST_PASSPHRASE).decode().strip()
+    except (OSError, ValueError) as error:
         raise click.ClickException(f"The pass-phrase file {file} cannot be read: {error}.") from None
 
 
 def require_gallery(gallery: Path) -> None:
     """Refuse a gallery that is not there, or that a disk fault emptied: reading must not make a new one."""
-    if not gallery.exists():
-        raise GalleryFormatError(f"There is no gallery {gallery}. Check the path, or enroll a class first.")
-    if gallery.stat().st_size == 0:
+    try:
+        size = gallery.stat().st_size
+    except FileNotFoundError:
+        raise GalleryFormatError(f"There is no gallery {gallery}. Check the path, or enroll a class first.") from None
+    except (OSError, ValueError) as error:
+        raise GalleryFormatError(f"{shown(gallery)} cannot be opened as a gallery: {error}.") from None
+    if size == 0:
         raise GalleryFormatError(f"{gallery} is empty (0 bytes): it is no gallery. Restore a copy, or enroll anew.")
 
 

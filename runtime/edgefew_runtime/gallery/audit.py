@@ -27,18 +27,16 @@ def problems(db: sqlite3.Connection, dimension: int) -> list[str]:
     found = []
     if (broken := events.first_broken(db)) is not None:
         found.append(f"event {broken} of the log was changed or removed")
-    return found + _untold_examples(db) + _wrong_sums(db, dimension) + _wrong_frames(db)
+    log = events.read(db)
+    return found + _untold_examples(db, log) + _untold_names(db, log) + _wrong_sums(db, dimension) + _wrong_frames(db)
 
 
-def _untold_examples(db: sqlite3.Connection) -> list[str]:
+def _untold_examples(db: sqlite3.Connection, log: list[events.Event]) -> list[str]:
     """Events whose examples are not those that the log tells of."""
     told: Counter[tuple[int, int | None, bool, str]] = Counter()
-    for event in events.read(db):
-        for part in event.payload.get("added", ()):
-            told.update(
-                (event.id, part["class"], example.get("negative", False), example["embedding_sha256"])
-                for example in part["examples"]
-            )
+    for event in log:
+        for class_id, _, examples in event.added():
+            told.update((event.id, class_id, bool(e.get("negative")), e["embedding_sha256"]) for e in examples)
         if event.kind == "erase":
             told = Counter({entry: n for entry, n in told.items() if entry[1] != event.payload["class"]})
     rows = db.execute("SELECT added_by, class_id, negative, embedding FROM example")
@@ -46,6 +44,20 @@ def _untold_examples(db: sqlite3.Connection) -> list[str]:
     return [
         f"the examples of event {number} are not those that the log tells of"
         for number in sorted({entry[0] for entry in (told - held) + (held - told)})
+    ]
+
+
+def _untold_names(db: sqlite3.Connection, log: list[events.Event]) -> list[str]:
+    """Classes whose names are not those that the log tells of."""
+    told: dict[int | None, str | None] = {}
+    for event in log:
+        told |= {class_id: label for class_id, label, _ in event.added()}
+        root, again = (event, True) if event.undoes is None else events.root_of(log[event.undoes - 1], log)
+        if root.kind == "rename":
+            told[root.payload["class"]] = root.payload["to" if again else "label"]
+    rows = db.execute("SELECT id, label FROM class").fetchall()
+    return [
+        f"the name of class {label!r} is not the one that the log tells of" for i, label in rows if told.get(i) != label
     ]
 
 

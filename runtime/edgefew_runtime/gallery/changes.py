@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import GalleryFormatError
 from . import events, queries
-from .embeddings import to_blob, total
+from .embeddings import from_sums, to_blob, total
 from .records import Example
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ class Change:
         """Add these embeddings to a class's sum, or take them out: exact, because all lie on the grid."""
         if not blobs:
             return
-        row = self.db.execute("SELECT sum FROM class WHERE id = ?", (class_id,)).fetchone()
-        shifted = np.frombuffer(row[0], "<f8") + sign * total(blobs, self.dimension)
+        rows = self.db.execute("SELECT sum FROM class WHERE id = ?", (class_id,)).fetchall()
+        if not rows:
+            raise GalleryFormatError("The gallery is damaged: an example's class is not there. Nothing was changed.")
+        shifted = from_sums([rows[0][0]], self.dimension)[0] + sign * total(blobs, self.dimension)
         self.db.execute(
             "UPDATE class SET sum = ?, count = count + ? WHERE id = ?",
             ((shifted + 0.0).tobytes(), sign * len(blobs), class_id),  # + 0.0: no negative zeros

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GalleryBusyError, GalleryError, GalleryFormatError, GalleryMismatchError
+from ..regular_file import open_regular
 from .schema import APPLICATION_ID, SCHEMA, USER_VERSION
 
 _BUSY_SECONDS = 10.0
@@ -89,6 +90,13 @@ class Database:
 
     def version(self) -> tuple[int, int]:
         """A value that changes whenever any process changes the file; costs microseconds."""
+        # Asked for at every answer: no more is done here than must be.
+        with self._lock:
+            if self._path is None:
+                return self._own_changes, 0
+            if not self._is_pending:
+                with contextlib.suppress(sqlite3.Error):
+                    return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
         with self._lock, self._explained():
             self._leave_pending(create=False)
             return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
@@ -180,7 +188,10 @@ class Database:
             raise GalleryFormatError(
                 f"{self._path} has other tables than a gallery of format {USER_VERSION}. Restore a copy; do not use it."
             )
-        made_with = str(connection.execute("SELECT value FROM meta WHERE key = 'bundle_id'").fetchone()[0])
+        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        made_with, dimension = meta.get("bundle_id", ""), meta.get("dimension", "")
+        if not made_with or not dimension.isdecimal() or not 0 < len(dimension) < 6 or not int(dimension):
+            raise GalleryFormatError(f"{self._path} does not say which bundle it belongs to. Restore a copy.")
         if self._bundle_id is not None and made_with != self._bundle_id:
             raise GalleryMismatchError(
                 f"{self._path} was made with another bundle ({made_with[:12]}…, this one is {self._bundle_id[:12]}…). "
@@ -206,7 +217,7 @@ class Database:
             raise GalleryError(
                 f"{self._path}: {error}. Nothing was changed. Check that the disk is not full and may be written."
             ) from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             raise GalleryFormatError(
                 f"{self._path} is damaged ({error}). Restore a copy; nothing was written to it now."
             ) from None
@@ -215,7 +226,7 @@ class Database:
 def _is_empty(path: Path) -> bool:
     """Whether a gallery must be created here; refuses a file that is no SQLite database before SQLite opens it."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header = file.read(len(_SQLITE_HEADER))
     except FileNotFoundError:
         if not path.parent.is_dir():

@@ -47,7 +47,7 @@ def sha256(data: bytes) -> str:
 
 def _rows(blobs: Sequence[bytes], dimension: int, dtype: str) -> npt.NDArray[np.floating]:
     expected = dimension * np.dtype(dtype).itemsize
-    if wrong := {len(blob) for blob in blobs} - {expected}:
+    if wrong := {len(blob) if isinstance(blob, bytes) else 0 for blob in blobs} - {expected}:
         raise GalleryFormatError(
             f"The gallery is damaged: a stored vector has {min(wrong)} bytes, {expected} were expected. "
             "Restore a copy; nothing was written to it now."

@@ -23,7 +23,7 @@ class _Payload(dict[str, Any]):
     def of(cls, event: int, text: str) -> _Payload:
         try:
             payload = json.loads(text, object_hook=cls)
-        except (ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError):
             payload = None
         if not isinstance(payload, cls):
             raise GalleryFormatError(f"Event {event} of the gallery's log is damaged. Restore a copy.")
@@ -55,6 +55,21 @@ class Event:
     undoes: int | None
     payload: dict[str, Any]
     sha256: str
+
+    def added(self) -> list[tuple[int | None, str | None, list[dict[str, Any]]]]:
+        """The examples that it added: of each class its number, its name and the examples; none for other events.
+
+        Raises:
+            GalleryFormatError: it is not so: the event was forged.
+        """
+        parts = self.payload.get("added", [])
+        try:
+            result = [(part["class"], part["label"], list(part["examples"])) for part in parts]
+            if all(_is_described(*part) for part in result):
+                return result
+        except TypeError:
+            pass
+        raise GalleryFormatError(f"Event {self.id} of the gallery's log does not tell of examples: it was forged.")
 
     def describe(self) -> str:
         """What happened, for people."""
@@ -92,9 +107,13 @@ def append(
 def read(db: sqlite3.Connection) -> list[Event]:
     """All events, oldest first."""
     rows = db.execute("SELECT id, at, kind, actor, undoes, payload, sha256 FROM event ORDER BY id")
-    return [
+    log = [
         Event(i, at, kind, actor, undoes, _Payload.of(i, text), sha) for i, at, kind, actor, undoes, text, sha in rows
     ]
+    for number, event in enumerate(log, start=1):
+        if event.id != number or not (event.undoes is None or 0 < event.undoes < number):
+            raise GalleryFormatError(f"Event {number} of the gallery's log was changed or removed. Restore a copy.")
+    return log
 
 
 def standing(log: list[Event]) -> list[Event]:
@@ -128,6 +147,17 @@ def first_broken(db: sqlite3.Connection) -> int | None:
             return expected
         previous, expected = digest, number + 1
     return None
+
+
+def _is_described(class_id: object, label: object, examples: list[Any]) -> bool:
+    """Whether a part of an event's examples has the types that it must have."""
+    texts = [value for e in examples if isinstance(e, dict) for value in (e["source"], e["embedding_sha256"])]
+    return (
+        isinstance(class_id, int | None)
+        and isinstance(label, str | None)
+        and len(texts) == 2 * len(examples)
+        and all(isinstance(text, str) for text in texts)
+    )
 
 
 def _digest(number: int, at: str, kind: str, actor: str, undoes: int | None, payload: str, previous: str) -> str:

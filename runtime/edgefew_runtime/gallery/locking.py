@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import os
 
-from ..errors import GalleryLockedError, LabelError
+from ..errors import GalleryFormatError, GalleryLockedError, LabelError
 
 META_KEY = "lock"
 MIN_PASSPHRASE = 8
@@ -38,7 +38,11 @@ def check(verifier: str | None, passphrase: str | None) -> None:
             "The gallery is locked: changes need its pass-phrase (--passphrase-file). Nothing was changed."
         )
     salt, _, expected = verifier.partition(":")
-    if not hmac.compare_digest(_hash(passphrase, bytes.fromhex(salt)).hex(), expected):
+    try:
+        salted = bytes.fromhex(salt)
+    except ValueError:
+        raise GalleryFormatError("The gallery's lock is damaged. Nothing was changed. Restore a copy.") from None
+    if not hmac.compare_digest(_hash(passphrase, salted).hex(), expected):
         raise GalleryLockedError("The pass-phrase is wrong. Nothing was changed.")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import head
-from ..errors import ClassConflictError, NothingToUndoError, UnknownClassError
+from ..errors import ClassConflictError, GalleryFormatError, NothingToUndoError, UnknownClassError
 from . import events, locking
 from .embeddings import from_blobs, from_sums, sha256, to_blob
 from .records import EnrolledExample, Example, check_label
@@ -153,13 +153,16 @@ def negatives(
     rows = db.execute(
         "SELECT DISTINCT class_id FROM example WHERE negative AND removed_by IS NULL AND class_id IS NOT NULL"
     ).fetchall()
+    places = {class_id: place for place, class_id in enumerate(ids)}
     result = {}
     for (class_id,) in rows:
+        if class_id not in places:
+            raise GalleryFormatError("The gallery is damaged: a class without examples has negatives. Restore a copy.")
         held = content(db, class_id, dimension)
         sides = ([e.embedding for e in held if e.negative is side] for side in (False, True))
         examples_, negatives_ = (np.array(side, np.float32).reshape(-1, dimension) for side in sides)
         if len(examples_):
-            result[ids.index(class_id)] = examples_, negatives_
+            result[places[class_id]] = examples_, negatives_
     return result
 
 

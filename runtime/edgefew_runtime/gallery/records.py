@@ -122,6 +122,8 @@ def check_label(label: str) -> str:
     Raises:
         LabelError: it is empty, over `MAX_LABEL` characters, or has characters that cannot be shown.
     """
+    if not isinstance(label, str):
+        raise LabelError(f"A class name of type {type(label).__name__} was given; text was expected.")
     label = label.strip()
     if not label:
         raise LabelError("The class name is empty. Give a name.")
