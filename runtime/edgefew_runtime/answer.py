@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ import numpy.typing as npt
 
 from . import head
 from .gallery import Task
+
+_FEW = 64
+_MAX_COSINE = 1.01
+"""A score beyond it, rounding included, is no cosine."""
 
 
 @dataclass(frozen=True)
@@ -69,29 +74,24 @@ class Decision:
         """The answer for one embedding, float32 [d]."""
         names = self.task.labels
         stated = None if self.threshold == np.inf else self.threshold
-        # NaN fails both comparisons. It must not reach argmax, where it would win.
-        if not names or not head.SHORTEST**2 < float(embedding @ embedding) < head.LONGEST**2:
+        if not names:
             return self._nothing(stated)
         scores = self.task.prototypes @ embedding
         gone = self._gone(embedding)
         if gone:
             scores[gone] = head.ABSENT
-        best = int(scores.argmax())
-        score = float(scores[best])
-        if score <= head.ABSENT:
+        rank = _rank_few if len(scores) <= _FEW else _rank_many
+        best, score, second, next_score, total = rank(scores, float(self.scale))
+        # No cosine: an embedding with NaN or Inf (NaN fails every comparison), or none of the classes is present.
+        # Exactly 0 is what an embedding of zeros scores with all of them.
+        if not head.ABSENT < score < _MAX_COSINE or (score == 0 and not embedding.any()):
             return self._nothing(stated)
-        weights = np.exp(self.scale * (scores - score))
-        if gone:
-            weights[gone] = 0
-        probability = 1 / float(weights.sum())
-        labels = self._conformal_set(scores)
         runner_up = margin = None
-        if len(names) - len(gone) > 1:
-            scores[best] = -np.inf
-            second = int(scores.argmax())
-            runner_up, margin = names[second], score - float(scores[second])
+        if next_score > head.ABSENT:
+            runner_up, margin = names[second], score - next_score
         known = self.threshold is None or score >= self.threshold
-        return Answer(names[best], probability, score, known, runner_up, margin, stated, labels)
+        labels = self._conformal_set(scores)
+        return Answer(names[best], 1 / total, score, known, runner_up, margin, stated, labels)
 
     def _gone(self, embedding: npt.NDArray[np.float32]) -> list[int]:
         """Classes that cannot be it: without direction, or the frame is nearer to a negative than to any example."""
@@ -112,3 +112,38 @@ class Decision:
 
     def _nothing(self, stated: float | None) -> Answer:
         return Answer(None, 0.0, None, False, None, None, stated, None if self.coverage_score is None else ())
+
+
+_Ranked = tuple[int, float, int, float, float]
+"""Place and score of the best class and of the next (`ABSENT` if there is none), and the sum of exp(scale × (score -
+best score)) over the classes that are not absent."""
+
+
+def _rank_few(scores: npt.NDArray[np.float32], scale: float) -> _Ranked:
+    """The ranking in plain Python: a network has emptied the caches, and then every call into numpy costs 10 µs."""
+    values: list[float] = scores.tolist()
+    absent = float(head.ABSENT)
+    score = max(values)
+    if not score > absent:  # NaN, too
+        return 0, score, 0, absent, 1.0
+    best = values.index(score)
+    total = sum([math.exp(scale * (value - score)) for value in values if value > absent])
+    values[best] = absent
+    next_score = max(values)
+    return best, score, values.index(next_score), next_score, total
+
+
+def _rank_many(scores: npt.NDArray[np.float32], scale: float) -> _Ranked:
+    """The ranking in numpy."""
+    best = int(scores.argmax())
+    score = float(scores[best])
+    if not score > head.ABSENT:
+        return 0, score, 0, float(head.ABSENT), 1.0
+    weights = np.exp(np.float32(scale) * (scores - np.float32(score)))
+    if scores.min() <= head.ABSENT:
+        weights[scores <= head.ABSENT] = 0
+    scores[best] = head.ABSENT
+    second = int(scores.argmax())
+    next_score = float(scores[second])
+    scores[best] = score
+    return best, score, second, next_score, float(weights.sum())

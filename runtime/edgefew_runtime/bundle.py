@@ -81,6 +81,11 @@ class Bundle:
                 f"{self.path} has no {variant} model for {component!r}. Export the bundle again."
             ) from None
 
+    def variants(self, component: str = "embed") -> list[str]:
+        """The names of the variants of a component that the bundle holds, "fp32" for one."""
+        described = _json(self.path, self._files, f"{component}/component.json").get("variants")
+        return list(described) if isinstance(described, dict) else []
+
     def golden(self) -> tuple[list[Pixels], npt.NDArray[np.float32]]:
         """Raw frames, each uint8 [H, W, 3], and the embeddings that PyTorch gave for them, float32 [n, d]."""
         from .packed import read_stored  # zipfile costs start-up time that a bundle's other parts need not pay

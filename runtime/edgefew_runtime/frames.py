@@ -54,8 +54,11 @@ class Frame:
 
     def sha256(self) -> str:
         """A hash of the file's bytes, or of the pixels: the same picture is not enrolled twice."""
-        content = self.encoded or repr(self.pixels.shape).encode() + self.pixels.tobytes()
-        return hashlib.sha256(content).hexdigest()
+        if self.encoded is not None:
+            return hashlib.sha256(self.encoded).hexdigest()
+        digest = hashlib.sha256(repr(self.pixels.shape).encode())
+        digest.update(self.pixels.data)
+        return digest.hexdigest()
 
 
 def load_frame(frame: FrameLike) -> Frame:
@@ -72,7 +75,7 @@ def load_frame(frame: FrameLike) -> Frame:
         RuntimeMissingError: Pillow is needed and not installed.
     """
     if isinstance(frame, np.ndarray):
-        if isinstance(frame, np.ma.MaskedArray):
+        if type(frame) is not np.ndarray and hasattr(frame, "mask"):  # without loading numpy.ma to ask
             raise FrameError("A masked array was given; what is masked has no colour. Fill it (array.filled) first.")
         return Frame(_from_array(np.asarray(frame)), "array")
     if isinstance(frame, (str, Path)):
@@ -103,7 +106,7 @@ def _from_array(array: npt.NDArray[Any]) -> Pixels:
         )
     _check_size(array.shape[1], array.shape[0], "The array")
     if array.shape[2] == 3:
-        return np.ascontiguousarray(array)
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
     return np.repeat(array, 3, axis=2)
 
 

@@ -40,10 +40,11 @@ def scores(rng: np.random.Generator, count: int, fall: float = 0.0) -> list[floa
 
 
 def first_alarm(watch: DriftWatch | UnknownWatch, draw: Callable[[], Sequence[float]]) -> int:
-    while True:
+    while watch.status.seen < 100 * INTERVAL:
         for value in draw():
             if watch.add(value).alarm:  # type: ignore[arg-type]
                 return watch.status.seen
+    raise AssertionError(f"no alarm in {watch.status.seen} observations")
 
 
 def report(**figures: object) -> None:

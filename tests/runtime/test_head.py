@@ -67,3 +67,22 @@ def test_probabilities_add_up_to_one_and_follow_the_scores(scores: np.ndarray, s
     assert np.allclose(result.sum(axis=1), 1, atol=1e-5)
     best = scores.argmax(axis=1)
     assert (result[np.arange(3), best] >= result.max(axis=1) - 1e-6).all()
+
+
+@given(st.integers(1, 12), st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_few_and_many_classes_are_ranked_alike(classes: int, absent: int, seed: int) -> None:
+    from edgefew_runtime.answer import _rank_few, _rank_many
+
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(-1, 1, classes).astype(np.float32)
+    scores[rng.permutation(classes)[:absent]] = head.ABSENT
+    few, many = _rank_few(scores.copy(), 12.5), _rank_many(scores.copy(), 12.5)
+    present = np.sort(scores[scores > head.ABSENT])[::-1]
+    if not len(present):
+        assert few[1] == many[1] == head.ABSENT
+        return
+    assert few[0] == many[0] == scores.argmax()
+    assert few[1] == many[1] == present[0]
+    assert few[3] == many[3] == (present[1] if len(present) > 1 else head.ABSENT)
+    assert few[4] == pytest.approx(np.exp(12.5 * (present - present[0])).sum(), rel=1e-5)
+    assert many[4] == pytest.approx(few[4], rel=1e-5)

@@ -10,6 +10,7 @@ import click
 from edgefew_runtime.errors import EdgeFewError
 
 from .backup import backup
+from .bench import bench
 from .calibrate import calibrate
 from .classes import classes, examples, forget, rename
 from .classify import classify
@@ -64,6 +65,7 @@ def edgefew() -> None:
 
 _OWN = (
     backup,
+    bench,
     calibrate,
     classes,
     classify,

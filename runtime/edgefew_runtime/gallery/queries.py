@@ -151,7 +151,9 @@ def negatives(
 ) -> Mapping[int, tuple[head.Embeddings, head.Embeddings]]:
     """For the classes that have negatives, by their place in `ids`: examples [k, d] and negatives [m, d]."""
     rows = db.execute(
-        "SELECT DISTINCT class_id FROM example WHERE negative AND removed_by IS NULL AND class_id IS NOT NULL"
+        # By name: SQLite would rather go through all standing examples.
+        "SELECT DISTINCT class_id FROM example INDEXED BY example_negative "
+        "WHERE negative AND removed_by IS NULL AND class_id IS NOT NULL"
     ).fetchall()
     places = {class_id: place for place, class_id in enumerate(ids)}
     result = {}

@@ -44,6 +44,12 @@ class GalleryReader:
             ).fetchall()
         return [EnrolledClass(*row) for row in rows]
 
+    def count(self, label: str) -> int:
+        """How many examples a class has; 0 if it is not enrolled."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT count FROM class WHERE label = ? AND count > 0", (label,)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def state(self) -> GalleryState:
         """Names, sums and counts of the enrolled classes, oldest first."""
         with self._database.reading() as db:
