@@ -20,7 +20,8 @@ check: .venv/.ready  ## linters, types, and the arrows between the packages
 	$(BIN)/lint-imports
 
 soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 200 kills, every page, every byte (an hour)
-	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/hostile
+	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \
+		tests/hostile
 
 FUZZERS := packed manifest golden image gallery
 FUZZ_SECONDS := 30
@@ -31,8 +32,9 @@ fuzz: build/fuzz-venv/.ready  ## a fuzzer (atheris) at every reader, FUZZ_SECOND
 bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot and PyTorch, as JSON
 	@$(BIN)/python benchmarks/device.py --adaptshot-python build/adaptshot-venv/bin/python
 
-docs: .venv/.ready  ## write docs/commands.md from the commands' own help
+docs: .venv/.ready  ## write docs/commands.md from the commands' own help, and the tables from the benchmarks' figures
 	$(BIN)/python docs/commands_page.py
+	$(BIN)/python docs/tables.py
 
 format: .venv/.ready  ## put the code in shape
 	$(BIN)/ruff format .

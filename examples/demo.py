@@ -116,6 +116,11 @@ def on_device() -> dict[str, Any]:
     for concept in concepts:
         files = [str(file.relative_to(ROOT)) for file in support_drawings(concept)]
         run(DEVICE, "enroll", bundle, concept, *files, *gallery)
+    # The doctor, on two good drawings and one of another concept.
+    doubtful = [*other_drawings(concepts[0])[:2], other_drawings(concepts[1])[0]]
+    named = [str(file.relative_to(ROOT)) for file in doubtful]
+    run(DEVICE, "enroll", bundle, concepts[0], *named, *gallery, "--dry-run")
+    run(DEVICE, "calibrate", bundle, *gallery)
     queries = [(c, file) for c in concepts for file in other_drawings(c)]
     queries += [(c, other_drawings(c)[0]) for c in strangers]
     files = [str(file.relative_to(ROOT)) for _, file in queries]

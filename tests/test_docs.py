@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 import pytest
 from edgefew_runtime.commands import edgefew
 
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, SOURCE_PATTERN, Cli
 
 DOCS = ROOT / "docs"
 
@@ -47,6 +48,13 @@ def test_the_page_of_commands_is_that_of_the_commands() -> None:
     assert (DOCS / "commands.md").read_text() == runpy.run_path(str(DOCS / "commands_page.py"))["page"](), (
         "run `make docs`"
     )
+
+
+@pytest.mark.parametrize("name", ["device", "unknown"])
+def test_the_tables_are_those_of_the_committed_figures(name: str) -> None:
+    page, text = runpy.run_path(str(DOCS / "tables.py"))["filled"](name)
+    assert page.read_text() == text, "run `make docs`"
+    assert "|---|" in text.split(f"<!-- {name}:begin -->")[1].split(f"<!-- {name}:end -->")[0]
 
 
 @pytest.mark.parametrize("path", [p for p, c in COMMANDS.items() if not isinstance(c, click.Group)], ids=" ".join)
@@ -99,3 +107,14 @@ def test_the_readmes_figures_are_those_of_the_committed_run() -> None:
     assert demo["table"](summary) in (ROOT / "README.md").read_text()
     assert summary["accuracy_5way_1shot"]["accuracy"] >= 0.70
     assert summary["accuracy_20way_1shot"]["accuracy"] >= 0.55
+
+
+def test_the_benchmark_of_unknown_runs(bundle: Path, unseen_folder: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "unknown.py"), str(bundle), str(unseen_folder)]
+    options = ["--source-pattern", SOURCE_PATTERN, "--galleries", "4"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert {(r["way"], r["shot"]) for r in rows} == {(5, 1), (5, 2)}
+    assert [r["threshold"] is None for r in rows if r["promised"] == 0.01] == [True, True]
+    assert all(0 <= r["false_accepts"]["mean"] <= 1 for r in rows if r["threshold"] is not None)

@@ -46,7 +46,9 @@ from .manifest import InputSpec, Manifest
 from .operating_point import CoveragePoint, OperatingPoint, Promise
 
 if TYPE_CHECKING:
+    from .consensus import Consensus, TrackAnswer, track_answer
     from .doctor import Diagnosis, ExampleReport, Finding
+    from .drift import DriftStatus, DriftWatch, UnknownWatch
     from .leave_one_out import LeaveOneOut
     from .migration import Migration, migrate
     from .selftest import Verdict, verify
@@ -61,9 +63,12 @@ __all__ = [
     "CheckpointError",
     "ClassConflictError",
     "Classifier",
+    "Consensus",
     "CoveragePoint",
     "DataError",
     "Diagnosis",
+    "DriftStatus",
+    "DriftWatch",
     "EdgeFewError",
     "EnrolledClass",
     "EnrolledExample",
@@ -95,21 +100,30 @@ __all__ = [
     "RuntimeMissingError",
     "SelfTestError",
     "Task",
+    "TrackAnswer",
     "TrainingError",
     "UnknownClassError",
+    "UnknownWatch",
     "Verdict",
     "migrate",
+    "track_answer",
     "verify",
 ]
 
 _LAZY = {
+    "Consensus": "consensus",
     "Diagnosis": "doctor",
+    "DriftStatus": "drift",
+    "DriftWatch": "drift",
     "ExampleReport": "doctor",
     "Finding": "doctor",
     "LeaveOneOut": "leave_one_out",
     "Migration": "migration",
+    "TrackAnswer": "consensus",
+    "UnknownWatch": "drift",
     "Verdict": "selftest",
     "migrate": "migration",
+    "track_answer": "consensus",
     "verify": "selftest",
 }
 """Names that a program which only classifies does not need: their modules are loaded when they are asked for."""

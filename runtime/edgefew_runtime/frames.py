@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 FrameLike: TypeAlias = "str | Path | bytes | npt.NDArray[Any] | Image.Image"
 
+_UINT8 = np.dtype(np.uint8)
+
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 
@@ -74,8 +76,10 @@ def load_frame(frame: FrameLike) -> Frame:
         FrameError: no such file, not an image, or an array of another type or shape.
         RuntimeMissingError: Pillow is needed and not installed.
     """
+    if type(frame) is np.ndarray:
+        return Frame(_from_array(frame), "array")
     if isinstance(frame, np.ndarray):
-        if type(frame) is not np.ndarray and hasattr(frame, "mask"):  # without loading numpy.ma to ask
+        if hasattr(frame, "mask"):  # without loading numpy.ma to ask
             raise FrameError("A masked array was given; what is masked has no colour. Fill it (array.filled) first.")
         return Frame(_from_array(np.asarray(frame)), "array")
     if isinstance(frame, (str, Path)):
@@ -93,7 +97,7 @@ def load_frame(frame: FrameLike) -> Frame:
 
 
 def _from_array(array: npt.NDArray[Any]) -> Pixels:
-    if array.dtype != np.uint8:
+    if array.dtype != _UINT8:
         raise FrameError(
             f"An array of {array.dtype} was given, uint8 with values 0 to 255 was expected. "
             "Do not scale or normalise a frame: the bundle does that."

@@ -95,8 +95,10 @@ class Database:
             if self._path is None:
                 return self._own_changes, 0
             if not self._is_pending:
-                with contextlib.suppress(sqlite3.Error):
+                try:
                     return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
+                except sqlite3.Error:
+                    pass  # asked again below, and explained
         with self._lock, self._explained():
             self._leave_pending(create=False)
             return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]

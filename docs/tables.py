@@ -1,0 +1,141 @@
+"""Writes the tables of figures into the pages, from the JSON that the benchmarks gave. `make docs` runs it.
+
+In a page, a table stands between `<!-- name:begin -->` and `<!-- name:end -->`; its figures are in
+`benchmarks/name.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+
+
+def device_table(result: Mapping[str, Any]) -> str:
+    """The device beside its peers."""
+    rows = ["| | EdgeFew | by hand | adaptshot 0.3.0 | PyTorch |", "|---|---|---|---|---|"]
+    lite, small, peer = result["lite0-1280"], result["mobilenetv3-576"], result["adaptshot"]
+    start = result["start"]
+
+    def row(what: str, ours: str, by_hand: str = "", adaptshot: str = "", pytorch: str = "") -> None:
+        rows.append(f"| {what} | {ours} | {by_hand} | {adaptshot} | {pytorch} |")
+
+    for title, network, name in (
+        ("MobileNetV3-Small, d = 576", small, "mobilenetv3-576"),
+        ("Lite0, d = 1280", lite, "lite0-1280"),
+    ):
+        classify, enroll = network["classify"], network["enroll_25"]
+        is_small = network is small
+        row(
+            f"**{title}**: one answer over the bare network",
+            f"{classify['ratio']:.2f} × ({_signed(classify['added_ms'])} ms)",
+            f"{_signed(classify['added_by_product_and_argmax_ms'])} ms",
+            f"{peer['ratio']:.2f} × ({_signed(peer['predict']['median_ms'] - peer['bare']['median_ms'])} ms)"
+            if is_small
+            else "",
+        )
+        row(
+            "one answer",
+            f"{classify['classify']['median_ms']:.1f} ms",
+            f"{classify['bare']['median_ms']:.1f} ms (network alone)",
+            f"{peer['predict']['median_ms']:.1f} ms" if is_small else "",
+            "" if is_small else f"{result['pytorch']['classify']['median_ms']:.1f} ms",
+        )
+        row(
+            "25 examples enrolled, durable",
+            f"{enroll['enroll']['median_ms']:.0f} ms ({enroll['ratio']:.2f} ×)",
+            f"{enroll['bare']['median_ms']:.0f} ms",
+            f"{peer['enroll_25_ms']:.0f} ms (in memory)" if is_small else "",
+        )
+        ours, bare = start[f"edgefew {name}"], start[f"bare {name}"]
+        other = start.get(f"adaptshot {name}"), start.get(f"pytorch {name}")
+        row(
+            "process start to first answer",
+            f"{ours['seconds']:.2f} s ({ours['ratio']:.2f} ×)",
+            f"{bare['seconds']:.2f} s",
+            *(f"{o['seconds']:.2f} s" if o else "" for o in other),
+        )
+        row(
+            "peak memory",
+            f"{ours['peak_mb']:.0f} MB (+{ours['added_mb']:.0f})",
+            f"{bare['peak_mb']:.0f} MB",
+            *(f"{o['peak_mb']:.0f} MB" if o else "" for o in other),
+        )
+    for key, title in (("100000x512", "100,000 classes × 512"), ("1000000x128", "1,000,000 classes × 128")):
+        if f"classes_{key}" not in result:
+            continue
+        product, gallery = result[f"classes_{key}"], result[f"gallery_{key}"]
+        row(
+            f"**{title}**: one answer, over one product and argmax",
+            f"{product['answer']['median_ms']:.1f} ms ({product['ratio']:.2f} ×)",
+            f"{product['bare']['median_ms']:.1f} ms",
+        )
+        row(
+            "gallery ready; memory for it",
+            f"{gallery['opened_in_s']:.1f} s; {gallery['rise_mb']:.0f} MB",
+            f"{gallery['prototypes_mb']:.0f} MB (the prototypes)",
+        )
+    machine = result["machine"]
+    return "\n".join(rows) + (
+        f"\n\n{machine['cpu']}, {machine['cores']} cores shared with others, one thread each except adaptshot, which "
+        f"takes all; Python {machine['python']}, onnxruntime {machine['onnxruntime']}, torch {machine['torch']}. "
+        f"Medians of {result['rounds']} calls that took turns and of {result['starts']} process starts. Raw figures: "
+        "[benchmarks/device.json](benchmarks/device.json)."
+    )
+
+
+def unknown_table(result: Mapping[str, Any]) -> str:
+    """Promised and measured."""
+    rows = [
+        "| classes × examples | false accepts promised | measured | recognised | "
+        "right class in the set (90 % promised) | set size |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in result["rows"]:
+        promised = f"{r['promised']:.0%}"
+        if r["threshold"] is None:
+            rows.append(f"| {r['way']} × {r['shot']} | {promised} | cannot be promised | | | |")
+            continue
+        rows.append(
+            f"| {r['way']} × {r['shot']} | {promised} | {_share(r['false_accepts'])} | {_share(r['recall'])} "
+            f"| {_share(r['coverage'])} | {r['set_size']:.1f} |"
+        )
+    return "\n".join(rows) + (
+        f"\n\n{result['galleries']} random galleries a line, seed {result['seed']}; 95 % intervals over galleries for "
+        "false accepts, over questions for the rest. Raw figures: [benchmarks/unknown.json](benchmarks/unknown.json)."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}"
+
+
+def _share(value: Mapping[str, float]) -> str:
+    return f"{value['mean']:.1%} ± {value['ci95']:.1%}"
+
+
+TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "device": ("device.md", device_table),
+    "unknown": ("unknown.md", unknown_table),
+}
+
+
+def filled(name: str) -> tuple[Path, str]:
+    """A page and its text with the table in its place."""
+    file, table = TABLES[name]
+    page = DOCS / file
+    figures = json.loads((DOCS / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    text = f"{begin}\n{table(figures)}\n{end}"
+    return page, pattern.sub(lambda _: text, page.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    for name in TABLES:
+        page, text = filled(name)
+        page.write_text(text, encoding="utf-8")
