@@ -18,6 +18,7 @@ BUNDLE, DIMENSION = "a" * 64, 4
 SCRIPTS = [
     "стоп", "στοπ", "עצור", "قف", "停止", "止まれ", "정지", "หยุด", "रुकें", "থামুন", "நில்", "ఆగు", "ನಿಲ್ಲಿಸಿ", "നിർത്തുക",
     "නවතින්න", "ຢຸດ", "རྡོ་རྗེ", "ရပ်", "გაჩერდი", "կանգ", "ቁም", "ឈប់", "ᠵᠣᠭᠰ", "ᏗᎴᏫᏍᏗ",
+    "می\u200cایستد", "क्\u200dष", "👩\u200d🔧",
     "𐌲𐌿𐍄", "𓂀", "dừng lại", "Straße", "ﬁn", "Å",
 ]  # fmt: skip
 
@@ -31,9 +32,10 @@ STRINGS = [
 REFUSED = [
     "", " ", "\t", "\n", "\u3000", "a\0b", "a\nb", "a\rb", "a\tb",
     "a\x1b[2Jb", "a\x07b", "a\x7fb", "a\x85b", "a\u2028b",
+    "st\u200cop", "st\u200dop", "\u200dस", "स\u200d", "स\u200d\u200dस",
     "\u202egnp", "a\u200eb", "a\u2066b", "a\u200bb", "a\ufeffb", "a\u00adb",
     "a\ud800b", "a\udce9b", "a\ufffeb", "a\ue000b",
-    "a\u0378b", "a\u00a0b", "\U000e0041", "Z" * (MAX_LABEL + 1), "e" + "\u0301" * MAX_LABEL, "x" * 10**6,
+    "a\u0378b", "a\u00a0b", "\U000e0041", "Z" * (MAX_LABEL + 1), "e" + "\u0301" * (MAX_LABEL + 1), "x" * 10**6,
 ]  # fmt: skip
 
 
@@ -44,8 +46,9 @@ def example(number: int) -> Example:
 
 @pytest.mark.parametrize("label", [*SCRIPTS, *STRINGS], ids=ascii)
 def test_a_name_that_can_be_shown_is_given_back_exactly(label: str, gallery_path: Path) -> None:
+    label = unicodedata.normalize("NFC", label)
     with Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
-        gallery.enroll(label, [example(1)])
+        gallery.enroll(unicodedata.normalize("NFD", label)[: 2 * MAX_LABEL], [example(1)])
         gallery.rename(label, f"{label[:150]}2")
         gallery.rename(f"{label[:150]}2", label)
     with Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
@@ -106,3 +109,11 @@ def test_blanks_around_a_name_are_no_part_of_it() -> None:
         gallery.enroll(" \u3000stop\n", [example(1)])
         gallery.enroll("stop", [example(2)])
         assert [(entry.label, entry.examples) for entry in gallery.classes()] == [("stop", 2)]
+
+
+def test_one_word_from_two_keyboards_is_one_class() -> None:
+    with Gallery(None, BUNDLE, DIMENSION) as gallery:
+        gallery.enroll("caf\u00e9", [example(1)])
+        gallery.enroll("cafe\u0301", [example(2)])
+        assert [(entry.label, entry.examples) for entry in gallery.classes()] == [("caf\u00e9", 2)]
+        assert list(gallery.content(["cafe\u0301"])) == ["caf\u00e9"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -135,6 +137,50 @@ def test_threads_get_whole_answers_while_another_enrolls(classifier: Classifier)
     for thread in threads:
         thread.join()
     assert not wrong
+    assert not classifier.gallery.problems()
+
+
+ENROLLER = """
+import sys
+import numpy as np
+from edgefew_runtime import Classifier
+with Classifier.open(sys.argv[1], sys.argv[2]) as classifier:
+    rng = np.random.default_rng(0)
+    print("ready", flush=True)
+    for number in range(30):
+        classifier.enroll(f"noise {number % 5}", rng.integers(0, 256, (32, 32, 3), np.uint8))
+        if number % 10 == 9:
+            classifier.forget(f"noise {number % 5}")
+"""
+
+
+def test_threads_get_whole_answers_while_another_process_enrolls(
+    classifier: Classifier, bundle: Path, gallery_path: Path
+) -> None:
+    command = [sys.executable, "-c", ENROLLER, str(bundle), str(gallery_path)]
+    wrong: list[object] = []
+    seen: set[int] = set()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+
+        def ask(kind: int) -> None:
+            query = frame(kind, 0)
+            while other.poll() is None:
+                answer = classifier.classify(query)
+                seen.add(len(classifier._ready.task.labels))
+                # Whatever else is enrolled, its own class is nearest, and the record fits together.
+                if answer.label != f"figure {kind}" or answer.runner_up in (None, answer.label):
+                    wrong.append(answer)
+
+        threads = [threading.Thread(target=ask, args=(50 + n % 3,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert other.returncode == 0
+    assert not wrong
+    assert max(seen) > 3, "the threads never saw what the other process enrolled"
     assert not classifier.gallery.problems()
 
 

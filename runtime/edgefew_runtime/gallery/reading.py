@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import GalleryError
 from . import events, queries
 from .embeddings import from_sums
-from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Task
+from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Task, check_label
 
 if TYPE_CHECKING:
     from .database import Database
@@ -89,7 +89,8 @@ class GalleryReader:
             if labels is None:
                 labels = [row[0] for row in db.execute("SELECT label FROM class WHERE count > 0 ORDER BY id")]
             return {
-                label: queries.content(db, queries.find(db, label), self.dimension, frames=frames) for label in labels
+                label: queries.content(db, queries.find(db, label), self.dimension, frames=frames)
+                for label in map(check_label, labels)
             }
 
     def strangers(self, *, frames: bool = False) -> list[Example]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from ..head import Embeddings, Sums
 
 MAX_LABEL = 200
 """Characters in a class's name."""
+
+_JOINERS = "\u200c\u200d"
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Task:
 
 
 def check_label(label: str) -> str:
-    """The class name as it is stored: without blanks around it.
+    """The class name as it is stored: without blanks around it, and with one code for each letter (Unicode's NFC).
 
     Raises:
         LabelError: it is empty, over `MAX_LABEL` characters, or has characters that cannot be shown.
@@ -125,10 +128,24 @@ def check_label(label: str) -> str:
     if not isinstance(label, str):
         raise LabelError(f"A class name of type {type(label).__name__} was given; text was expected.")
     label = label.strip()
+    # The same word typed on two keyboards is one class. At most four codes become one.
+    if len(label) <= 4 * MAX_LABEL:
+        label = unicodedata.normalize("NFC", label)
     if not label:
         raise LabelError("The class name is empty. Give a name.")
     if len(label) > MAX_LABEL:
-        raise LabelError(f"The class name has {len(label)} characters; {MAX_LABEL} is the most. Give a shorter one.")
-    if not all(c.isprintable() for c in label):
+        raise LabelError(f"The class name has over {MAX_LABEL} characters. Give a shorter one.")
+    if not all(c.isprintable() or _joins(label, i) for i, c in enumerate(label)):
         raise LabelError(f"The class name {label!r} has characters that cannot be shown. Use printable ones.")
     return label
+
+
+def _joins(label: str, place: int) -> bool:
+    """Whether the character joins its neighbours, or keeps them apart, as Persian and Indic words and emoji need it.
+
+    Not among ASCII: there it would be invisible, and make two names of one.
+    """
+    neighbours = label[place - 1 : place] + label[place + 1 : place + 2]
+    return (
+        label[place] in _JOINERS and len(neighbours) == 2 and not any(c.isascii() or c in _JOINERS for c in neighbours)
+    )
