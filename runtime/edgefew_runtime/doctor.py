@@ -32,6 +32,7 @@ TYPICAL_COVERAGE = 0.8
 
 _ENOUGH_TO_COMPARE = 5
 _LEAST_SPREAD = 0.05
+_WORTH_IT = 0.05
 _FEW = 3
 _MOST = 0.8
 _RATE = 0.05
@@ -190,7 +191,8 @@ def _duplicates(similar: npt.NDArray[np.float32], names: Sequence[str]) -> Itera
     """Of two that are alike, the later one is the duplicate."""
     if len(similar) and similar.max() > NEAR_DUPLICATE:
         twin = names[int(similar.argmax())]
-        yield Finding("near-duplicate", f"nearly the same picture as {twin}: it adds nothing", twin)
+        name = PurePath(twin).name
+        yield Finding("near-duplicate", f"nearly the same picture as {name}: it adds nothing", twin)
 
 
 def _misplaced(scores: _Scores, number: int, outlier: float, typical: float | None) -> Iterator[Finding]:
@@ -269,7 +271,7 @@ def _gain(points: Sequence[OperatingPoint], way: int, examples: int) -> str | No
     if now is None or now.recall is None:
         return "add examples from other sides, days and lights" if examples < _FEW else None
     like = [p for p in points if (p.way, p.false_accept_rate) == (now.way, now.false_accept_rate)]
-    better = [p for p in like if p.shot > examples and p.recall is not None and p.recall > now.recall + 0.02]
+    better = [p for p in like if p.shot > examples and p.recall is not None and p.recall > now.recall + _WORTH_IT]
     if not better:
         return None
     best = min(better, key=lambda p: p.shot)
