@@ -90,8 +90,8 @@ def test_more_examples_are_advised_with_what_they_brought_elsewhere(classifier: 
     told = replace(bundle, manifest=replace(bundle.manifest, operating_points=tuple(points)))
     advice = Classifier(told, classifier.gallery, classifier._session).diagnose("figure 50", frame(50, 0)).advice
     assert advice[-1] == (
-        "add 4 more from other sides, days and lights: of unseen classes, 80% of frames were recognised with 5 examples, "
-        "60% with 1"
+        "add 4 more from other sides, days and lights: of unseen classes, 80% of frames were recognised with 5 "
+        "examples, 60% with 1"
     )
     many = [frame(50, source, take) for source in range(3) for take in range(2)]
     assert not any(
