@@ -139,9 +139,10 @@ def _rank_many(scores: npt.NDArray[np.float32], scale: float) -> _Ranked:
     score = float(scores[best])
     if not score > head.ABSENT:
         return 0, score, 0, float(head.ABSENT), 1.0
-    weights = np.exp(np.float32(scale) * (scores - np.float32(score)))
-    if scores.min() <= head.ABSENT:
-        weights[scores <= head.ABSENT] = 0
+    weights = scores - np.float32(score)
+    weights *= np.float32(scale)
+    np.exp(weights, out=weights)
+    weights[scores <= head.ABSENT] = 0
     scores[best] = head.ABSENT
     second = int(scores.argmax())
     next_score = float(scores[second])
