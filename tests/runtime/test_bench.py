@@ -14,18 +14,17 @@ from edgefew_runtime import (
     Classifier,
     EdgeFewError,
     Gallery,
-    GalleryFormatError,
     GalleryMismatchError,
     ProviderError,
 )
 from edgefew_runtime.bench import Timing, bench
-from edgefew_runtime.commands.bench import bench as command
+from edgefew_runtime.commands import edgefew
 from edgefew_runtime.first_answer import peak_memory_mb
 from edgefew_runtime.session import thread_count
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(edgefew, ["bench", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -140,5 +139,6 @@ def test_what_cannot_be_measured_is_told_before_anything_is(bundle: Path, tmp_pa
         bench(opened, gallery=Path("/proc/site.gallery"), runs=1)
     assert steps == []
     missing = run(bundle, "--gallery", tmp_path / "no.gallery")
-    assert isinstance(missing.exception, GalleryFormatError)
+    assert missing.exit_code == 1
+    assert "Error: There is no gallery" in missing.stderr
     assert "--profile" in run(bundle, "--profile", "fast").stderr
