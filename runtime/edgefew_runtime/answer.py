@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from . import head
 from .gallery import Task
+from .operating_point import Promise
 
 _FEW = 64
 _MAX_COSINE = 1.01
@@ -57,61 +59,65 @@ class Decision:
     Attributes:
         version: of the gallery.
         task: the classes.
-        absent: int64 [a], classes whose examples cancel out: they have no direction.
         scale: what scores are multiplied by before the softmax.
-        threshold: the least score that is known; infinite where none can be stated, None to always answer.
+        promise: what makes an answer known; None to always answer.
         coverage_score: the least score of a class of the conformal set; None if none was asked for.
     """
 
     version: tuple[int, int]
     task: Task
-    absent: npt.NDArray[np.int64]
-    scale: np.float32
-    threshold: float | None
+    scale: float
+    promise: Promise | None
     coverage_score: float | None
+
+    @functools.cached_property
+    def absent(self) -> list[int]:
+        """Classes whose examples cancel out: they have no direction."""
+        absent: list[int] = np.flatnonzero(~self.task.prototypes.any(axis=1)).tolist()
+        return absent
 
     def answer(self, embedding: npt.NDArray[np.float32]) -> Answer:
         """The answer for one embedding, float32 [d]."""
         names = self.task.labels
-        stated = None if self.threshold == np.inf else self.threshold
+        threshold = None if self.promise is None else self.promise.threshold
         if not names:
-            return self._nothing(stated)
+            return self._nothing(threshold)
         scores = self.task.prototypes @ embedding
         gone = self._gone(embedding)
         if gone:
             scores[gone] = head.ABSENT
         rank = _rank_few if len(scores) <= _FEW else _rank_many
-        best, score, second, next_score, total = rank(scores, float(self.scale))
+        best, score, second, next_score, total = rank(scores, self.scale)
         # No cosine: an embedding with NaN or Inf (NaN fails every comparison), or none of the classes is present.
         # Exactly 0 is what an embedding of zeros scores with all of them.
         if not head.ABSENT < score < _MAX_COSINE or (score == 0 and not embedding.any()):
-            return self._nothing(stated)
+            return self._nothing(threshold)
         runner_up = margin = None
         if next_score > head.ABSENT:
             runner_up, margin = names[second], score - next_score
-        known = self.threshold is None or score >= self.threshold
+        known = self.promise is None or (threshold is not None and score >= threshold)
         labels = self._conformal_set(scores)
-        return Answer(names[best], 1 / total, score, known, runner_up, margin, stated, labels)
+        return Answer(names[best], 1 / total, score, known, runner_up, margin, threshold, labels)
 
     def _gone(self, embedding: npt.NDArray[np.float32]) -> list[int]:
         """Classes that cannot be it: without direction, or the frame is nearer to a negative than to any example."""
-        if not len(self.absent) and not self.task.negatives:
-            return []
+        if not self.task.negatives:
+            return self.absent
         rejected = [
             index
             for index, (examples, negatives) in self.task.negatives.items()
             if (negatives @ embedding).max() >= (examples @ embedding).max()
         ]
-        return [*self.absent.tolist(), *rejected]
+        return [*self.absent, *rejected]
 
     def _conformal_set(self, scores: npt.NDArray[np.float32]) -> tuple[str, ...] | None:
         if self.coverage_score is None:
             return None
-        inside = np.flatnonzero(scores >= max(self.coverage_score, float(np.nextafter(head.ABSENT, np.float32(0)))))
+        inside = np.flatnonzero((scores >= self.coverage_score) & (scores > head.ABSENT))
         return tuple(self.task.labels[i] for i in inside[np.argsort(-scores[inside], kind="stable")])
 
-    def _nothing(self, stated: float | None) -> Answer:
-        return Answer(None, 0.0, None, False, None, None, stated, None if self.coverage_score is None else ())
+    def _nothing(self, threshold: float | None) -> Answer:
+        return Answer(None, 0.0, None, False, None, None, threshold, None if self.coverage_score is None else ())
 
 
 _Ranked = tuple[int, float, int, float, float]

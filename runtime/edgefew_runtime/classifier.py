@@ -98,7 +98,6 @@ class Classifier:
         self.bundle = bundle
         self.gallery = gallery
         self._session = session
-        self._scale = np.float32(bundle.manifest.scale)
         self._false_accept_rate = false_accept_rate
         self._coverage = coverage
         self._batch = 1 if session.provider == CPU else _BATCH
@@ -238,8 +237,10 @@ class Classifier:
 
     def promise(self, false_accept_rate: float | None = None) -> Promise | None:
         """What the answers promise now, at the rate in use or at another; None if this classifier always answers."""
-        rate = false_accept_rate if false_accept_rate is not None else self._false_accept_rate
-        return None if rate is None else promise(self.bundle.manifest.operating_points, self._current().task, rate)
+        ready = self._current()
+        if false_accept_rate is None:
+            return ready.promise
+        return promise(self.bundle.manifest.operating_points, ready.task, false_accept_rate)
 
     def classify(self, frame: FrameLike) -> Answer:
         """What the frame is taken for."""
@@ -312,9 +313,8 @@ class Classifier:
         return examples, quality
 
     def _diagnose(self, label: str, examples: list[Example], quality: list[FrameQuality]) -> Diagnosis:
-        from .doctor import (
-            diagnose,
-        )  # with what else a program needs that enrolls, and one that only classifies does not
+        # What a program needs that enrolls, and one that only classifies does not.
+        from .doctor import diagnose
 
         task = self._current().task
         held: list[Example] = []
@@ -339,13 +339,11 @@ class Classifier:
         version = self.gallery.version()
         task = self.gallery.task()
         manifest = self.bundle.manifest
-        threshold: float | None = None
-        if self._false_accept_rate is not None:
-            stated = promise(manifest.operating_points, task, self._false_accept_rate).threshold
-            threshold = np.inf if stated is None else stated
-        covering = None if self._coverage is None else coverage_score(manifest.coverage_points, task, self._coverage)
-        absent = np.flatnonzero(~task.prototypes.any(axis=1))
-        return Decision(version, task, absent, self._scale, threshold, covering)
+        rate, coverage = self._false_accept_rate, self._coverage
+        stated = None if rate is None else promise(manifest.operating_points, task, rate)
+        covering = None if coverage is None else coverage_score(manifest.coverage_points, task, coverage)
+        # In float32, as the classify graph has it.
+        return Decision(version, task, float(np.float32(manifest.scale)), stated, covering)
 
 
 def _added(examples: Sequence[Example], added: Sequence[bool]) -> Added:

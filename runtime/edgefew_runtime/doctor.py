@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -15,6 +15,7 @@ from . import frame_quality as fq
 from . import head
 from .frame_quality import FrameQuality
 from .gallery import Example, Task
+from .leave_one_out import LeaveOneOut, left_out
 from .manifest import Manifest
 from .operating_point import CoveragePoint, OperatingPoint, around, bundle_point
 
@@ -93,23 +94,6 @@ class Diagnosis:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Scores:
-    """Scores of a class's examples, old ones first: `own` NaN for an only example, `rival` -2 without other classes."""
-
-    own: npt.NDArray[np.float32]
-    rival: npt.NDArray[np.float32]
-    nearest: tuple[str | None, ...]
-
-    @property
-    def judged(self) -> npt.NDArray[np.bool_]:
-        return ~np.isnan(self.own)
-
-    @property
-    def recognised(self) -> npt.NDArray[np.bool_]:
-        return self.own > self.rival
-
-
 def diagnose(
     label: str,
     new: Sequence[Example],
@@ -144,32 +128,24 @@ def diagnose(
             *_misplaced(scores, number, outlier, typical),
         ]
         reports.append(ExampleReport(example.source, tuple(findings)))
-    lost = np.flatnonzero(scores.judged & ~scores.recognised)
+    lost = np.flatnonzero(scores.judged & ~scores.right)
     confused = Counter(name for i in lost if (name := scores.nearest[i]) is not None).most_common(1)
     diagnosis = Diagnosis(
         label,
         tuple(reports),
         int(scores.judged.sum()),
-        int(scores.recognised.sum()),
+        int(scores.right.sum()),
         confused[0][0] if confused else None,
         _alike(strangers, rows, scores),
-        (),
+        advice=(),
     )
-    return Diagnosis(**{**diagnosis.__dict__, "advice": tuple(_advice(diagnosis, len(rows), task, manifest))})
+    return replace(diagnosis, advice=tuple(_advice(diagnosis, len(rows), task, manifest)))
 
 
-def _score(rows: head.Embeddings, label: str, task: Task) -> _Scores:
-    rest = head.unit(rows.sum(axis=0, dtype=np.float64) - rows)
-    own = np.where(rest.any(axis=1), (rest * rows).sum(axis=1), np.nan).astype(np.float32)
-    rivals = head.cosine_scores(rows, task.prototypes)
-    if label in task.labels:
-        rivals[:, task.labels.index(label)] = head.ABSENT
-    if not task.labels:
-        return _Scores(own, np.full(len(rows), head.ABSENT), (None,) * len(rows))
-    best = rivals.argmax(axis=1)
-    rival = rivals[np.arange(len(rows)), best]
-    nearest = tuple(task.labels[i] if s > head.ABSENT else None for i, s in zip(best, rival, strict=True))
-    return _Scores(own, rival, nearest)
+def _score(rows: head.Embeddings, label: str, task: Task) -> LeaveOneOut:
+    place = task.labels.index(label) if label in task.labels else -1
+    sums = rows.sum(axis=0, dtype=np.float64)[None]
+    return left_out((label,) * len(rows), rows, sums, np.full(len(rows), place), task.prototypes, task.labels)
 
 
 def _looks(measured: FrameQuality, size: tuple[int, int]) -> Iterator[Finding]:
@@ -195,8 +171,8 @@ def _duplicates(similar: npt.NDArray[np.float32], names: Sequence[str]) -> Itera
         yield Finding("near-duplicate", f"nearly the same picture as {name}: it adds nothing", twin)
 
 
-def _misplaced(scores: _Scores, number: int, outlier: float, typical: float | None) -> Iterator[Finding]:
-    own, rival, nearest = float(scores.own[number]), float(scores.rival[number]), scores.nearest[number]
+def _misplaced(scores: LeaveOneOut, number: int, outlier: float, typical: float | None) -> Iterator[Finding]:
+    own, rival, nearest = float(scores.own[number]), float(scores.other[number]), scores.nearest[number]
     if nearest is not None and rival > own:
         text = f"closer to {nearest!r} ({rival:.2f}) than to the rest of its own class ({own:.2f})"
         yield Finding("closer to another class", text, nearest)
@@ -207,7 +183,7 @@ def _misplaced(scores: _Scores, number: int, outlier: float, typical: float | No
         yield Finding("outlier", f"unlike the rest of its class: score {own:.2f}, at least {outlier:.2f} is usual")
 
 
-def _outlier_score(scores: _Scores, points: Sequence[CoveragePoint]) -> float:
+def _outlier_score(scores: LeaveOneOut, points: Sequence[CoveragePoint]) -> float:
     """Below it an example is unlike the rest of its class, by what is usual for unseen classes or within this one."""
     limits = [-1.0]
     if (usual := _coverage_score(points, len(scores.own) - 1, OUTLIER_COVERAGE)) is not None:
@@ -228,12 +204,14 @@ def _coverage_score(points: Sequence[CoveragePoint], shot: int, coverage: float)
     return float(min(p.score for p in around(fitting, (shot, shot))))
 
 
-def _alike(strangers: Mapping[int, npt.NDArray[np.float32]], rows: head.Embeddings, scores: _Scores) -> tuple[int, ...]:
+def _alike(
+    strangers: Mapping[int, npt.NDArray[np.float32]], rows: head.Embeddings, scores: LeaveOneOut
+) -> tuple[int, ...]:
     """Strangers at least as near to the class as the farthest of its own examples that is still recognised."""
-    if not strangers or not scores.recognised.any():
+    if not strangers or not scores.right.any():
         return ()
     prototype = head.unit(rows.sum(axis=0, dtype=np.float64)[None])[0]
-    usual = float(scores.own[scores.recognised].min())
+    usual = float(scores.own[scores.right].min())
     return tuple(number for number, row in strangers.items() if float(row @ prototype) >= usual)
 
 

@@ -22,6 +22,7 @@ from statistics import NormalDist
 from typing import Any
 
 from .errors import EdgeFewError
+from .operating_point import is_number
 
 FALSE_ALARM_INTERVAL = 10_000
 """One false alarm in so many observations, on average."""
@@ -103,9 +104,9 @@ class _Cusum:
             raise ValueError("its chart is not complete")
         chart = cls(limit, **data)
         counts = [chart.seen, chart.run, *([] if chart.since is None else [chart.since])]
-        if not all(_is_number(n) and isinstance(n, int) for n in counts):
+        if not all(is_number(n) and isinstance(n, int) for n in counts):
             raise ValueError("a count is no integer")
-        if not (_is_number(chart.value) and _is_number(chart.run_total)):
+        if not (is_number(chart.value) and is_number(chart.run_total)):
             raise ValueError("a sum is no finite number")
         consistent = (
             0 <= chart.run <= chart.seen
@@ -238,7 +239,7 @@ class UnknownWatch:
     """
 
     def __init__(self, rate: float, interval: int = FALSE_ALARM_INTERVAL) -> None:
-        if not _is_number(rate) or not 0 < rate < 1:
+        if not is_number(rate) or not 0 < rate < 1:
             raise EdgeFewError(
                 f"A share of unknown answers of {rate!r} was given; a number between 0 and 1 was expected. "
                 "Count them while all is well, and give at least one in the number counted."
@@ -311,10 +312,6 @@ def _limit(interval: float, fall: float) -> float:
     return low
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _finite(score: Any) -> float:
     try:
         number = float(score)
@@ -328,7 +325,7 @@ def _finite(score: Any) -> float:
 
 
 def _checked_interval(interval: int) -> int:
-    if not _is_number(interval) or not isinstance(interval, int) or not _LEAST_INTERVAL <= interval <= 10**12:
+    if not is_number(interval) or not isinstance(interval, int) or not _LEAST_INTERVAL <= interval <= 10**12:
         raise EdgeFewError(
             f"One false alarm in {interval!r} was asked for; an integer of {_LEAST_INTERVAL} or more was expected."
         )

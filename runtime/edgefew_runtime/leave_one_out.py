@@ -57,16 +57,37 @@ def leave_one_out(content: Mapping[str, Sequence[Example]]) -> LeaveOneOut:
     index = np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
     sums = np.zeros((len(groups), embeddings.shape[1]))
     np.add.at(sums, index, embeddings)
-    rest = head.unit(sums[index] - embeddings)
+    return left_out(labels, embeddings, sums[index], index, head.unit(sums), tuple(groups))
+
+
+def left_out(
+    labels: tuple[str, ...],
+    embeddings: head.Embeddings,
+    sums: head.Sums,
+    own_place: npt.NDArray[np.int64],
+    prototypes: head.Embeddings,
+    names: tuple[str, ...],
+) -> LeaveOneOut:
+    """The scores of examples, each against its class without it and against the other classes.
+
+    Args:
+        labels: n, the class of each example.
+        embeddings: float32 [n, d], the examples.
+        sums: float64 [n, d] or [1, d], the sum of each one's class, the example among it.
+        own_place: int64 [n], where in `names` its class stands; -1 where it does not.
+        prototypes: float32 [c, d], of the classes.
+        names: c, of the classes.
+    """
+    rest = head.unit(sums - embeddings)
     own = np.where(rest.any(axis=1), (rest * embeddings).sum(axis=1), np.nan).astype(np.float32)
-    prototypes, names = head.unit(sums), list(groups)
-    other = np.empty(len(labels), np.float32)
-    nearest: list[str | None] = []
-    for start in range(0, len(labels), _BLOCK):
+    other = np.full(len(embeddings), head.ABSENT)
+    nearest: list[str | None] = [None] * len(embeddings)
+    for start in range(0, len(embeddings) if names else 0, _BLOCK):
         part = slice(start, start + _BLOCK)
         scores = head.cosine_scores(embeddings[part], prototypes)
-        scores[np.arange(len(scores)), index[part]] = head.ABSENT
+        standing = np.flatnonzero(own_place[part] >= 0)
+        scores[standing, own_place[part][standing]] = head.ABSENT
         best = scores.argmax(axis=1)
         other[part] = scores[np.arange(len(scores)), best]
-        nearest += [names[i] if score > head.ABSENT else None for i, score in zip(best, other[part], strict=True)]
+        nearest[part] = [names[i] if score > head.ABSENT else None for i, score in zip(best, other[part], strict=True)]
     return LeaveOneOut(labels, own, other, tuple(nearest))

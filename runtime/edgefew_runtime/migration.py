@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from .classifier import Classifier
 from .errors import GalleryError, MigrationError
 from .gallery import Example, Gallery, unpack_frame
 from .leave_one_out import leave_one_out
+from .new_file import new_file
 
 _NAMED = 5
 
@@ -71,20 +71,11 @@ def migrate(
     content, strangers = old.content(frames=True), old.strangers(frames=True)
     _refuse_missing([*(e for group in content.values() for e in group), *strangers])
     before = leave_one_out(content).accuracy()
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    manifest = classifier.bundle.manifest
-    try:
-        with Gallery(part, classifier.bundle.id, manifest.dimension) as new:
-            embedded = {label: _embed(classifier, group, progress) for label, group in content.items()}
-            new.take_over(old, embedded, _embed(classifier, strangers, progress), actor)
-            after = leave_one_out(new.content()).accuracy()
-        out.touch(exist_ok=False)  # had somebody made it meanwhile, it is kept
-        part.replace(out)
-    except FileExistsError:
-        raise GalleryError(f"{out} exists already. Give another name.") from None
-    finally:
-        for leftover in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm", "-journal"))):
-            leftover.unlink(missing_ok=True)
+    bundle = classifier.bundle
+    with new_file(out) as part, Gallery(part, bundle.id, bundle.manifest.dimension) as new:
+        embedded = {label: _embed(classifier, group, progress) for label, group in content.items()}
+        new.take_over(old, embedded, _embed(classifier, strangers, progress), actor)
+        after = leave_one_out(new.content()).accuracy()
     return Migration(len(content), sum(map(len, content.values())), len(strangers), before, after)
 
 

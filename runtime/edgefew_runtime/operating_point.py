@@ -179,8 +179,7 @@ def promise(points: Sequence[OperatingPoint], task: Task, rate: float) -> Promis
     own = threshold_for(_best_scores(task), rate) if len(task.strangers) and task.labels else None
     if own is not None:
         return Promise(rate, own, "site", f"measured on {len(task.strangers)} strangers of this site")
-    shots = (int(task.counts.min()), int(task.counts.max())) if len(task.counts) else (1, 1)
-    point = bundle_point(points, max(1, len(task.labels)), shots, rate)
+    point = bundle_point(points, max(1, len(task.labels)), task.shots, rate)
     if point is None:
         return Promise(rate, None, "none", _not_enough(points, task, rate))
     reason = f"measured on {point.strangers} frames of {point.stranger_classes} classes that training never saw"
@@ -231,8 +230,7 @@ def coverage_score(points: Sequence[CoveragePoint], task: Task, coverage: float)
             "of these."
         )
     least = min(p.coverage for p in enough)
-    shots = (int(task.counts.min()), int(task.counts.max())) if len(task.counts) else (1, 1)
-    return float(min(p.score for p in around([p for p in enough if p.coverage == least], shots)))
+    return float(min(p.score for p in around([p for p in enough if p.coverage == least], task.shots)))
 
 
 def is_number(value: Any) -> bool:

@@ -84,10 +84,9 @@ def calibrate(
         click.echo(f"{len(added.accepted)} negatives added, {held} in all")
     elif cleared and not as_json:
         click.echo(f"{plural(cleared, 'negative')} taken out")
+    judged, right = int(scores.judged.sum()), scores.own[scores.right]
     for promise in promises:
-        kept = scores.own[scores.judged & scores.right]
-        recognised = None if promise.threshold is None else int((kept >= promise.threshold).sum())
-        judged = int(scores.judged.sum())
+        recognised = None if promise.threshold is None else int((right >= promise.threshold).sum())
         if as_json:
             needed = strangers_needed(promise.false_accept_rate)
             counts = {"negatives": held, "negatives_needed": needed, "judged": judged, "recognised": recognised}

@@ -83,8 +83,10 @@ def classify(
                 click.echo(f"{file}: {_describe(answer)}")
         verdict = track_answer(answers) if track else None
         if verdict is not None:
-            told = f"track: {verdict} ({verdict.agreeing} of {verdict.frames} frames agree)"
-            click.echo(json.dumps({"track": verdict.to_dict()}, ensure_ascii=False) if as_json else told)
+            if as_json:
+                print_json({"track": verdict.to_dict()})
+            else:
+                click.echo(f"track: {verdict} ({verdict.agreeing} of {verdict.frames} frames agree)")
         if watch is not None:
             status = _keep_watch(watch, classifier, answers if verdict is None else [verdict])
             if as_json:

@@ -85,9 +85,9 @@ class Change:
             ((shifted + 0.0).tobytes(), sign * len(blobs), class_id),  # + 0.0: no negative zeros
         )
 
-    def take_out(self, where: str, value: int | None, event: int) -> int:
-        """Take the standing examples that a condition names out of their classes; gives how many."""
-        return self._move(f"removed_by IS NULL AND {where}", value, event)
+    def take_out(self, where: str, value: int | None, event: int) -> None:
+        """Take the standing examples that a condition names out of their classes."""
+        self._move(f"removed_by IS NULL AND {where}", value, event)
 
     def take_out_one(self, example: int, class_id: int | None, event: int) -> None:
         """Take one example out; with the last one of a class go its negatives, which mean nothing without it."""
@@ -113,7 +113,7 @@ class Change:
         else:
             self.take_out("class_id IS ?", root.payload["class"], root.id)
 
-    def _move(self, where: str, value: int | None, removed_by: int | None) -> int:
+    def _move(self, where: str, value: int | None, removed_by: int | None) -> None:
         """Take the examples that a condition (one of our own) names out of their classes, or put them back in."""
         rows = self.db.execute(
             f"SELECT class_id, embedding, negative FROM example WHERE {where}",  # noqa: S608
@@ -123,4 +123,3 @@ class Change:
         for class_id in {row[0] for row in rows}:
             blobs = [blob for owner, blob, negative in rows if owner == class_id and not negative]
             self.shift(class_id, blobs, +1 if removed_by is None else -1)
-        return len(rows)

@@ -94,14 +94,14 @@ class Database:
         with self._lock:
             if self._path is None:
                 return self._own_changes, 0
-            if not self._is_pending:
-                try:
-                    return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
-                except sqlite3.Error:
-                    pass  # asked again below, and explained
-        with self._lock, self._explained():
-            self._leave_pending(create=False)
-            return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
+            if self._is_pending:
+                with self._explained():
+                    self._leave_pending(create=False)
+            try:
+                return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error:
+                with self._explained():
+                    raise
 
     def back_up(self, copy: Path) -> None:
         """Write the file's pages, as they are at one moment, to another file."""

@@ -122,7 +122,7 @@ def content(db: sqlite3.Connection, class_id: int | None, dimension: int, *, fra
 
 
 def classes(db: sqlite3.Connection) -> Iterator[list[tuple[int, str, int, bytes]]]:
-    """Number, name, count and sum of the enrolled classes, oldest first, some thousands at a time."""
+    """Number, name, count and sum of the enrolled classes, oldest first, some hundreds at a time."""
     cursor = db.execute("SELECT id, label, count, sum FROM class WHERE count > 0 ORDER BY id")
     while rows := cursor.fetchmany(_ROWS):
         yield rows

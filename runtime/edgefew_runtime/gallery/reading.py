@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import GalleryError
+from ..new_file import new_file
 from . import events, queries
 from .embeddings import from_sums
 from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Task, check_label
@@ -115,18 +115,11 @@ class GalleryReader:
         Raises:
             GalleryError: something is there already, or cannot be written; then there is no copy.
         """
-        copy = Path(copy)
-        part = copy.with_name(f".{copy.name}.{os.getpid()}.part")
         try:
-            self._database.back_up(part)
-            copy.touch(exist_ok=False)  # had somebody made it meanwhile, it is kept
-            part.replace(copy)
-        except FileExistsError:
-            raise GalleryError(f"{copy} exists already. Give another name.") from None
+            with new_file(Path(copy)) as part:
+                self._database.back_up(part)
         except OSError as error:
             raise GalleryError(f"{copy} cannot be written: {error.strerror or error}.") from None
-        finally:
-            part.unlink(missing_ok=True)
 
     def problems(self) -> list[str]:
         """What is wrong with the gallery, as sentences; empty if nothing is."""

@@ -118,6 +118,11 @@ class Task:
     negatives: Mapping[int, tuple[Embeddings, Embeddings]]
     strangers: Embeddings
 
+    @property
+    def shots(self) -> tuple[int, int]:
+        """The fewest and the most examples that a class has; 1 and 1 where there is no class."""
+        return (int(self.counts.min()), int(self.counts.max())) if len(self.counts) else (1, 1)
+
 
 def check_label(label: str) -> str:
     """The class name as it is stored: without blanks around it, and with one code for each letter (Unicode's NFC).

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import compress
 from pathlib import Path
 
 from ..errors import (
@@ -88,7 +89,7 @@ class Gallery(GalleryReader):
         with self._writing(actor) as change:
             queries.refuse_strangers(change.db, examples)
             class_id = change.class_id(label)
-            return self._add_new(change, "enroll", {"label": label}, class_id, label, examples)
+            return self._add_new(change, "enroll", class_id, label, examples)
 
     def reject(self, label: str, examples: Sequence[Example], actor: str = "") -> list[bool]:
         """Remember what an enrolled class is not; tells for each whether it was added or was there already.
@@ -101,7 +102,7 @@ class Gallery(GalleryReader):
         with self._writing(actor) as change:
             class_id = queries.find(change.db, label)
             negatives = [replace(example, negative=True) for example in examples]
-            return self._add_new(change, "reject", {"label": label}, class_id, label, negatives)
+            return self._add_new(change, "reject", class_id, label, negatives)
 
     def calibrate(self, strangers: Sequence[Example], actor: str = "") -> list[bool]:
         """Keep embeddings of what is of no class, for thresholds; tells for each whether it was added.
@@ -119,7 +120,10 @@ class Gallery(GalleryReader):
                     )
             kept = [replace(example, negative=True) for example in strangers]
             new = queries.new_ones(change.db, None, kept)
-            return self._add_new(change, "calibrate", {"label": "", "strangers": sum(new)}, None, None, kept)
+            if any(new):
+                payload = {"label": "", "strangers": sum(new)}
+                change.add("calibrate", payload, [(None, None, list(compress(kept, new)))])
+        return new
 
     def clear(self, actor: str = "") -> int:
         """Take all strangers out; gives how many there were. `undo` brings them back."""
@@ -204,7 +208,7 @@ class Gallery(GalleryReader):
                 class_id = change.class_id(label)
                 new = queries.new_ones(change.db, class_id, examples)
                 if any(new):
-                    added.append((class_id, label, [e for e, is_new in zip(examples, new, strict=True) if is_new]))
+                    added.append((class_id, label, list(compress(examples, new))))
             if added:
                 change.add("merge", {"label": ", ".join(label for _, label, _ in added)}, added)
         return {label: len(examples) for _, label, examples in added}
@@ -317,16 +321,8 @@ class Gallery(GalleryReader):
             yield Change(db, self.dimension, self._clock().isoformat(), actor)
 
     @staticmethod
-    def _add_new(
-        change: Change,
-        kind: str,
-        payload: dict[str, str | int],
-        class_id: int | None,
-        label: str | None,
-        examples: Sequence[Example],
-    ) -> list[bool]:
+    def _add_new(change: Change, kind: str, class_id: int, label: str, examples: Sequence[Example]) -> list[bool]:
         new = queries.new_ones(change.db, class_id, examples)
         if any(new):
-            added = [example for example, is_new in zip(examples, new, strict=True) if is_new]
-            change.add(kind, payload, [(class_id, label, added)])
+            change.add(kind, {"label": label}, [(class_id, label, list(compress(examples, new)))])
         return new
