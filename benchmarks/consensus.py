@@ -15,7 +15,6 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -23,6 +22,7 @@ from edgefew_export.labelled_folder import LabelledFolder, read_labelled_folder
 from edgefew_runtime import Answer, Bundle, Classifier
 from edgefew_runtime.consensus import Consensus, TrackAnswer, track_answer
 from edgefew_runtime.frames import Pixels, load_frame
+from intervals import with_interval
 from PIL import Image, ImageChops, ImageFilter
 
 FRAMES = 9
@@ -48,9 +48,7 @@ def main(
     for rate in (None, 0.05):
         rng = np.random.default_rng(seed)
         told = [_gallery(opened, data, rate, way, shots, window, rng) for _ in range(galleries)]
-        figures = {
-            name: _with_interval([value for one in told if (value := one[name]) is not None]) for name in told[0]
-        }
+        figures = {name: with_interval([value for one in told if (value := one[name]) is not None]) for name in told[0]}
         rows.append({"false_accept_rate": rate, **figures})
     setting = {"way": way, "shots": shots, "window": window, "frames": FRAMES, "galleries": galleries, "seed": seed}
     click.echo(json.dumps({"bundle": opened.id, **setting, "rows": rows}, indent=1))
@@ -165,11 +163,6 @@ def _changes(answers: Sequence[Answer] | Sequence[TrackAnswer]) -> int:
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
-
-
-def _with_interval(values: Sequence[float]) -> dict[str, Any]:
-    spread = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values))
-    return {"mean": round(float(np.mean(values)), 4), "ci95": round(float(spread), 4)}
 
 
 if __name__ == "__main__":

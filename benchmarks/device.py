@@ -28,8 +28,9 @@ import numpy as np
 import onnxruntime
 import torch
 from device_networks import lite_bundle, lite_network, peer_bundle
-from edgefew_runtime import Bundle, Classifier, Example, Gallery, Task, head
+from edgefew_runtime import Bundle, Classifier, Example, Gallery, Promise, Task, head
 from edgefew_runtime.answer import Decision
+from edgefew_runtime.processor import processor_name
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -87,10 +88,8 @@ def _say(what: str) -> None:
 def _machine(adaptshot_python: str) -> dict[str, str | int]:
     version = "import importlib.metadata as m; print(m.version('adaptshot'))"
     peer = subprocess.run([adaptshot_python, "-c", version], capture_output=True, text=True, check=True)
-    with Path("/proc/cpuinfo").open() as file:
-        cpu = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown")
     return {
-        "cpu": cpu,
+        "cpu": processor_name(),
         "cores": os.cpu_count() or 0,
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,
@@ -148,7 +147,7 @@ def _classify(bundle: Bundle, place: Path, rounds: int) -> dict[str, Any]:
     And what the least does that any program must do in Python, a product and an argmax: after a network has emptied the
     processor's caches, that is much more than in a loop of its own.
     """
-    path = place / "classify.gallery"
+    path = place / f"{bundle.path.stem}-classify.gallery"
     _enrolled(bundle, path).close()
     with Classifier.open(bundle, path) as classifier:
         frame = np.random.default_rng(1).integers(0, 256, (224, 224, 3), np.uint8)
@@ -162,8 +161,6 @@ def _classify(bundle: Bundle, place: Path, rounds: int) -> dict[str, Any]:
             return (prototypes @ bare_run()).argmax()
 
         bare, by_hand, full = _turns([bare_run, by_hand_run, lambda: classifier.classify(frame)], rounds)
-    for leftover in place.glob("classify.gallery*"):
-        leftover.unlink()
     added, least = ([b - a for a, b in zip(bare, other, strict=True)] for other in (full, by_hand))
     return {
         "bare": _ms(bare),
@@ -177,7 +174,7 @@ def _classify(bundle: Bundle, place: Path, rounds: int) -> dict[str, Any]:
 def _enroll(bundle: Bundle, place: Path, rounds: int) -> dict[str, Any]:
     """25 examples in one call, doctor and durable commit and all: beside 25 bare runs and one bare commit."""
     rng = np.random.default_rng(2)
-    path = place / "enroll.gallery"
+    path = place / f"{bundle.path.stem}-enroll.gallery"
     plain = sqlite3.connect(place / f"{bundle.path.stem}.db", isolation_level=None)
     plain.execute("PRAGMA journal_mode = WAL")
     plain.execute("PRAGMA synchronous = FULL")
@@ -187,12 +184,12 @@ def _enroll(bundle: Bundle, place: Path, rounds: int) -> dict[str, Any]:
 
         def bare() -> None:
             frames = rng.integers(0, 256, (SUPPORT, 224, 224, 3), np.uint8)
-            times.append(time.perf_counter())
+            start = time.perf_counter()
             rows = [session.run(None, {"frames": frame[None]})[0] for frame in frames]
             plain.execute("BEGIN")
             plain.executemany("INSERT INTO example VALUES (?)", [(row.tobytes(),) for row in rows])
             plain.execute("COMMIT")
-            bare_seconds.append(time.perf_counter() - times[-1])
+            bare_seconds.append(time.perf_counter() - start)
 
         def full() -> None:
             frames = list(rng.integers(0, 256, (SUPPORT, 224, 224, 3), np.uint8))
@@ -200,15 +197,12 @@ def _enroll(bundle: Bundle, place: Path, rounds: int) -> dict[str, Any]:
             classifier.enroll(f"new {start}", frames)
             full_seconds.append(time.perf_counter() - start)
 
-        times: list[float] = []
         bare_seconds: list[float] = []
         full_seconds: list[float] = []
         for _ in range(rounds):
             bare()
             full()
     plain.close()
-    for leftover in place.glob("enroll.gallery*"):
-        leftover.unlink()
     ratio = statistics.median(full_seconds) / statistics.median(bare_seconds)
     return {"bare": _ms(bare_seconds), "enroll": _ms(full_seconds), "ratio": round(ratio, 3)}
 
@@ -289,7 +283,7 @@ def _large_product(classes: int, dimension: int, rounds: int) -> dict[str, Any]:
     prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
     nobody = np.empty((0, dimension), np.float32)
     task = Task(tuple(map(str, range(classes))), prototypes, np.ones(classes, np.int64), {}, nobody)
-    decision = Decision((0, 0), task, np.empty(0, np.int64), np.float32(10), 0.5, None)
+    decision = Decision((0, 0), task, 10.0, Promise(0.05, 0.5, "bundle", "given"), None)
     embedding = head.unit(rng.standard_normal((1, dimension)))[0]
 
     def product() -> object:
@@ -302,7 +296,7 @@ def _large_product(classes: int, dimension: int, rounds: int) -> dict[str, Any]:
 
 def _large_gallery(place: Path, classes: int, dimension: int) -> dict[str, Any]:
     """A gallery file with very many classes: how long it takes to open, and how much memory that holds."""
-    path = place / "large.gallery"
+    path = place / f"{classes}.gallery"
     rng = np.random.default_rng(4)
     start = time.perf_counter()
     with Gallery(path, "a" * 64, dimension) as gallery, Gallery(None, "a" * 64, dimension) as none:
@@ -313,8 +307,6 @@ def _large_gallery(place: Path, classes: int, dimension: int) -> dict[str, Any]:
     size = path.stat().st_size / 1e6
     del rows, content
     _, _, output = _child(sys.executable, "open_large", "a" * 64, path)
-    for leftover in place.glob("large.gallery*"):
-        leftover.unlink()
     return {
         "enrolled_in_one_transaction_s": round(made, 1),
         "file_mb": round(size, 1),

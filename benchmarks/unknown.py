@@ -19,6 +19,7 @@ from edgefew_export.labelled_folder import LabelledFolder, read_frames, read_lab
 from edgefew_runtime import Bundle, Classifier, Manifest, Task, head
 from edgefew_runtime.answer import Decision
 from edgefew_runtime.operating_point import coverage_score, promise
+from intervals import with_interval
 
 WAYS = (5, 20, 50, 100, 200)
 SHOTS = (1, 2)
@@ -70,17 +71,12 @@ def _measure(
         names = tuple(map(str, chosen))
         nobody = np.empty((0, embeddings.shape[1]), np.float32)
         task = Task(names, head.unit(sums), np.full(len(chosen), shot), {}, nobody)
-        threshold = promise(manifest.operating_points, task, rate).threshold
+        promised = promise(manifest.operating_points, task, rate)
+        threshold = promised.threshold
         if threshold is None:
             return {"way": way, "shot": shot, "promised": rate, "threshold": None}
-        decision = Decision(
-            (0, 0),
-            task,
-            np.empty(0, np.int64),
-            np.float32(manifest.scale),
-            threshold,
-            coverage_score(manifest.coverage_points, task, coverage),
-        )
+        covering = coverage_score(manifest.coverage_points, task, coverage)
+        decision = Decision((0, 0), task, float(np.float32(manifest.scale)), promised, covering)
         asked, strangers = [], []
         for c in classes:
             members = np.flatnonzero(labels == c)
@@ -99,17 +95,12 @@ def _measure(
         "shot": shot,
         "promised": rate,
         "threshold": round(threshold, 4),
-        "false_accepts": _with_interval(accepts),
-        "recall": _with_interval(recalls),
-        "coverage": _with_interval(covered),
+        "false_accepts": with_interval(accepts),
+        "recall": with_interval(recalls),
+        "coverage": with_interval(covered),
         "coverage_promised": coverage,
         "set_size": round(float(np.mean(sizes)), 2),
     }
-
-
-def _with_interval(values: list[Any]) -> dict[str, float]:
-    spread = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values))
-    return {"mean": round(float(np.mean(values)), 4), "ci95": round(float(spread), 4)}
 
 
 if __name__ == "__main__":

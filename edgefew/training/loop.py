@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import math
@@ -375,20 +376,16 @@ def _validation_sampler(validation: Images, config: TrainingConfig) -> EpisodeSa
     """Episodes as in training, or with fewer ways and shots where the held-out classes are too few."""
     for way in range(min(config.way, validation.classes), 1, -1):
         for shot in {config.shot: None, 1: None}:
-            try:
-                sampler = EpisodeSampler(
+            with contextlib.suppress(DataError):
+                return EpisodeSampler(
                     validation.labels,
                     sources=validation.sources,
                     way=way,
                     shot=shot,
                     query=1,
                     seed=config.seed,
+                    checked=VALIDATION_EPISODES,
                 )
-                for number in range(VALIDATION_EPISODES):
-                    sampler.episode(number)
-            except DataError:
-                continue
-            return sampler
     raise DataError(
         f"The {validation.classes} classes held out for validation allow no episode: each class needs at least 2 images"
         f"{' of 2 sources' if validation.sources is not None else ''}. Add images."

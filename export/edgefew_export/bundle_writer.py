@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -169,14 +170,12 @@ def _proof_frames(held_out: HeldOut, data: LabelledFolder | None, pytorch: Embed
 
 def _sampler(frames: ProofFrames) -> EpisodeSampler:
     """Episodes of as many classes as there are, up to `MAX_WAY`."""
+    needed = max(EPISODES, 2 * SCALE_EPISODES)
     for way in range(min(MAX_WAY, int(frames.labels.max()) + 1), 1, -1):
-        try:
-            sampler = EpisodeSampler(frames.labels, sources=frames.sources, way=way, shot=1, query=1, seed=SEED)
-            for number in range(max(EPISODES, 2 * SCALE_EPISODES)):
-                sampler.episode(number)
-        except DataError:
-            continue
-        return sampler
+        with contextlib.suppress(DataError):
+            return EpisodeSampler(
+                frames.labels, sources=frames.sources, way=way, shot=1, query=1, seed=SEED, checked=needed
+            )
     raise ExportError(
         "The classes to prove the bundle on allow no episode at all: at least 2 classes with 2 images (of different "
         "sources) are needed. Give more classes with --data."

@@ -7,6 +7,7 @@ sources than its own, because what is enrolled is not what is asked.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,14 +157,10 @@ def _operating_point(trials: _Trials, hits: _Hits, way: int, shot: int, rate: fl
         chance = np.arange(others + 1, dtype=np.float64)
     if allowed is None:
         return None
-    low, high = 0, len(hits.candidates) - 1  # above the largest score nothing is accepted
-    while low < high:
-        middle = (low + high) // 2
-        if hits.above(middle) @ chance <= allowed:
-            high = middle
-        else:
-            low = middle + 1
-    threshold = above(hits.candidates[low])
+    # The least score at which few enough are accepted; above the largest one, nothing is.
+    last = len(hits.candidates) - 1
+    least = bisect_left(range(last), True, key=lambda i: bool(hits.above(i) @ chance <= allowed))
+    threshold = above(hits.candidates[least])
     recall = None
     asked = ~np.isnan(trials.own)
     if way - 1 <= others and asked.any():
@@ -200,9 +197,7 @@ def _coverage_point(trials: _Trials, shot: int, coverage: float) -> CoveragePoin
         misses = np.bincount(numbers[asked & (trials.own < score)], minlength=trials.classes)
         return float((misses / np.maximum(times, 1)).sum())
 
+    # At the least score nothing is missed; so the one before the first that misses too many is there.
     candidates = np.unique(trials.own[asked])
-    low, high = 0, len(candidates) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if missed(float(candidates[middle])) <= allowed else (low, middle - 1)
-    return CoveragePoint(shot, coverage, float(candidates[low]), classes)
+    too_high = bisect_left(candidates, True, lo=1, key=lambda score: missed(float(score)) > allowed)
+    return CoveragePoint(shot, coverage, float(candidates[too_high - 1]), classes)

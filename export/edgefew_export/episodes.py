@@ -54,6 +54,7 @@ class EpisodeSampler:
         shot: support examples of each class.
         query: queries of each class.
         seed: decides every episode.
+        checked: episodes that are drawn at once, so that what cannot be drawn is known now.
 
     Raises:
         DataError: no episode of this kind can be drawn from these images.
@@ -69,6 +70,7 @@ class EpisodeSampler:
         shot: int,
         query: int,
         seed: int,
+        checked: int = _CHECKED,
     ) -> None:
         if min(way - 1, shot, query) < 1:
             raise DataError(f"way {way}, shot {shot}, query {query}: at least 2, 1 and 1 were expected.")
@@ -82,7 +84,7 @@ class EpisodeSampler:
             [np.unique(sources[m], return_counts=True) for m in self._members] if sources is not None else []
         )
         self._possible = np.array([c for c in range(count) if self._is_possible(c)], np.int64)
-        self._check()
+        self._check(checked)
 
     def episode(self, number: int) -> Episode:
         """The episode with this number; always the same one."""
@@ -150,7 +152,7 @@ class EpisodeSampler:
                 query[row] = members[~on_support][: self.query]
         return Episode(support, query, np.array(classes, np.int64))
 
-    def _check(self) -> None:
+    def _check(self, episodes: int) -> None:
         """Refuse at once what no episode can satisfy, and say what the data has."""
         if self._sources is not None and len(np.unique(self._sources)) == 1:
             raise DataError(self._why_not("all images have the same source, and support and query never share one"))
@@ -158,7 +160,7 @@ class EpisodeSampler:
             raise DataError(self._why_not(f"{len(self._possible)} classes have that many"))
         if self._groups is not None and np.bincount(self._groups[self._possible]).max() < self.way:
             raise DataError(self._why_not("no group has that many classes with enough images"))
-        for number in range(_CHECKED):
+        for number in range(episodes):
             self.episode(number)
 
     def _why_not(self, reason: str) -> str:
