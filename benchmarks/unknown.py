@@ -4,7 +4,9 @@
 
 FOLDER holds classes that neither training nor calibration saw. Each gallery enrolls some of them, chosen at random, and
 asks about a frame of every class: of those enrolled from another source than the support, of the others (the
-strangers) from any. Prints one JSON object; intervals are 95 %, over galleries.
+strangers) from any. Then the same with the site's own strangers: the frames of half of the classes that are not
+enrolled are given to calibrate with, the other half is asked about. Prints one JSON object; intervals are 95 %, over
+galleries.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from edgefew_runtime.answer import Decision
 from edgefew_runtime.operating_point import coverage_score, promise
 from intervals import with_interval
 
-WAYS = (5, 20, 50, 100, 200)
+WAYS = (5, 20, 50, 100)
 SHOTS = (1, 2)
 RATES = (0.01, 0.05, 0.1)
 COVERAGE = 0.9
@@ -40,7 +42,8 @@ def main(bundle: Path, folder: Path, source_pattern: str | None, galleries: int,
     with Classifier.open(opened) as classifier:
         embeddings = classifier.embed(pixels for _, pixels in read_frames(data, None))
     rows = [
-        _measure(opened.manifest, embeddings, data, way, shot, rate, galleries, seed)
+        _measure(opened.manifest, embeddings, data, way, shot, rate, galleries, seed, on_site=on_site)
+        for on_site in (False, True)
         for way in WAYS
         for shot in SHOTS
         for rate in RATES
@@ -58,27 +61,31 @@ def _measure(
     rate: float,
     galleries: int,
     seed: int,
+    *,
+    on_site: bool,
 ) -> dict[str, Any]:
     labels, sources = data.labels, data.sources if data.sources is not None else np.arange(len(data.labels))
     classes, counts = np.unique(labels, return_counts=True)
     coverage = min(COVERAGE, max(p.coverage for p in manifest.coverage_points))  # a small bundle promises less
     rng = np.random.default_rng([seed, way, shot])
-    accepts, recalls, covered, sizes = [], [], [], []
+    accepts, recalls, covered, sizes, thresholds = [], [], [], [], []
     for _ in range(galleries):
         chosen = rng.permutation(classes[counts > shot])[:way]
         support = np.stack([rng.permutation(np.flatnonzero(labels == c))[:shot] for c in chosen])
         sums = head.to_grid(embeddings[support.ravel()]).reshape(len(chosen), shot, -1).sum(axis=1)
         names = tuple(map(str, chosen))
-        nobody = np.empty((0, embeddings.shape[1]), np.float32)
-        task = Task(names, head.unit(sums), np.full(len(chosen), shot), {}, nobody)
+        others = rng.permutation(np.setdiff1d(classes, chosen))
+        given = others[: len(others) // 2] if on_site else others[:0]
+        known_strangers = head.to_grid(embeddings[np.isin(labels, given)])
+        task = Task(names, head.unit(sums), np.full(len(chosen), shot), {}, known_strangers)
         promised = promise(manifest.operating_points, task, rate)
-        threshold = promised.threshold
-        if threshold is None:
-            return {"way": way, "shot": shot, "promised": rate, "threshold": None}
+        if promised.basis != ("site" if on_site else "bundle"):
+            return {"on_site": on_site, "way": way, "shot": shot, "promised": rate, "threshold": None}
+        thresholds.append(promised.threshold)
         covering = coverage_score(manifest.coverage_points, task, coverage)
         decision = Decision((0, 0), task, float(np.float32(manifest.scale)), promised, covering)
         asked, strangers = [], []
-        for c in classes:
+        for c in np.setdiff1d(classes, given):
             members = np.flatnonzero(labels == c)
             if c not in chosen:
                 strangers.append(decision.answer(embeddings[rng.choice(members)]).known)
@@ -91,10 +98,11 @@ def _measure(
         covered += [c in (answer.labels or ()) for c, answer in asked]
         sizes += [len(answer.labels or ()) for _, answer in asked]
     return {
+        "on_site": on_site,
         "way": way,
         "shot": shot,
         "promised": rate,
-        "threshold": round(threshold, 4),
+        "threshold": round(float(np.mean(thresholds)), 4),
         "false_accepts": with_interval(accepts),
         "recall": with_interval(recalls),
         "coverage": with_interval(covered),

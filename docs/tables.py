@@ -91,17 +91,17 @@ def device_table(result: Mapping[str, Any]) -> str:
 def unknown_table(result: Mapping[str, Any]) -> str:
     """Promised and measured."""
     rows = [
-        "| classes × examples | false accepts promised | measured | recognised | "
+        "| measured on | classes × examples | false accepts promised | measured | recognised | "
         "right class in the set (90 % promised) | set size |",
-        "|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|",
     ]
     for r in result["rows"]:
-        promised = f"{r['promised']:.0%}"
+        basis, promised = "strangers of the site" if r["on_site"] else "the bundle", f"{r['promised']:.0%}"
         if r["threshold"] is None:
-            rows.append(f"| {r['way']} × {r['shot']} | {promised} | cannot be promised | | | |")
+            rows.append(f"| {basis} | {r['way']} × {r['shot']} | {promised} | cannot be promised | | | |")
             continue
         rows.append(
-            f"| {r['way']} × {r['shot']} | {promised} | {_share(r['false_accepts'])} | {_share(r['recall'])} "
+            f"| {basis} | {r['way']} × {r['shot']} | {promised} | {_share(r['false_accepts'])} | {_share(r['recall'])} "
             f"| {_share(r['coverage'])} | {r['set_size']:.1f} |"
         )
     return "\n".join(rows) + (

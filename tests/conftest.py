@@ -70,8 +70,11 @@ def checkpoint(training_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Calibrated on enough classes to promise a false-accept rate of 5 %."""
     out = tmp_path_factory.mktemp("bundle") / "figures.edgefew"
-    result = CliRunner().invoke(edgefew, ["export", str(checkpoint), str(out)])
+    folder = draw_folder(tmp_path_factory.mktemp("calibration") / "figures", range(200, 280), takes=1)
+    data = ["--data", str(folder), "--source-pattern", SOURCE_PATTERN]
+    result = CliRunner().invoke(edgefew, ["export", str(checkpoint), str(out), *data])
     assert result.exit_code == 0, result.output
     return out
 

@@ -3,24 +3,44 @@
 Every frame is asked about as a stranger: against prototypes of all the other classes, from whatever source, because on
 site a stranger comes before the same camera as the rest. And as one of its own class: against prototypes from other
 sources than its own, because what is enrolled is not what is asked.
+
+Frames of one class resemble each other, so it is classes that are counted: the share of its frames that are accepted is
+one observation. A false-accept rate is promised where these shares say with 95 % confidence that their mean is at most
+the rate, whatever their distribution (Waudby-Smith and Ramdas, Estimating Means of Bounded Random Variables by Betting,
+JRSSB 86, 2024, section 4.1, with a fixed bet), at the least threshold for which they do (Bates, Angelopoulos, Lei,
+Malik, Jordan, Distribution-Free, Risk-Controlling Prediction Sets, JACM 68, 2021, theorem 1: shares fall as thresholds
+rise). So 5 % needs at least 62 classes, 1 % at least 302.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from edgefew_runtime import CoveragePoint, OperatingPoint, head
-from edgefew_runtime.operating_point import above, allowed_false_accepts
+from edgefew_runtime.operating_point import CONFIDENCE, above
 
 WAYS = tuple(step * 10**power for power in range(7) for step in (1, 2, 5))
 SHOTS = (1, 2, 3, 5, 10)
+MANY_SHOTS = 1000
+"""Stands for as many examples as come: what holds for the most that were measured is carried over to it."""
 FALSE_ACCEPT_RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 ROUNDS = 10
 """Draws of the support examples. The strangers are the same frames in each, and count once."""
+
+MIN_ENROLLED = 20
+"""Classes with enough examples, for a number of examples to be measured: with fewer, galleries are much the same."""
+
+_ALIKENESS = 0.25
+"""How much the frames of a class are accepted or not together: a guess that makes the test strong, not valid."""
+
+_GAIN = math.log(1 / (1 - CONFIDENCE))
 
 _MAX_SCORES = 50_000_000
 
@@ -59,6 +79,10 @@ def calibrate(
     labels: npt.NDArray[np.int64],
     sources: npt.NDArray[np.int64] | None,
     seed: int,
+    *,
+    ways: Sequence[int] = WAYS,
+    shots: Sequence[int] = SHOTS,
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
 ) -> tuple[list[OperatingPoint], list[CoveragePoint]]:
     """What can be promised with these frames of unseen classes: thresholds by way, shot and rate, and coverages.
 
@@ -67,41 +91,82 @@ def calibrate(
         labels: int64 [n], class of each frame.
         sources: int64 [n], or None where every frame is its own source.
         seed: decides the draws.
+        ways: numbers of enrolled classes to measure.
+        shots: numbers of examples of each, rising.
+        rates: false-accept rates.
 
-    Up to as many classes as there are, the rate is that of random galleries of `way` of them. Beyond, the union bound
-    holds it: a gallery of c classes accepts a stranger at most c times as often as a gallery of one.
+    Up to as many classes as there are, the rate is that of random galleries of `way` of them. Beyond, it is bounded: a
+    class that a stranger is taken for is among m of c classes with probability m / c, so a gallery of c classes accepts
+    a stranger at most c / m times as often as one of m.
     """
-    points, coverages = [], []
-    for shot in SHOTS:
+    points: list[OperatingPoint] = []
+    coverages: list[CoveragePoint] = []
+    floor: dict[tuple[int, float], float] = {}
+    for shot in shots:
         trials = _trials(embeddings, labels, sources, shot, seed)
         if trials is None:
             continue
-        hits = _Hits(trials)
-        points += [
-            point
-            for way in WAYS
-            for rate in FALSE_ACCEPT_RATES
-            if (point := _operating_point(trials, hits, way, shot, rate)) is not None
-        ]
+        accepted = _Accepted(trials)
+        for key in itertools.product(ways, rates):
+            # A prototype of more examples is nearer to everything: a lower threshold than for fewer is chance.
+            point = _operating_point(trials, accepted, key[0], shot, key[1], floor.get(key, -1.0))
+            if point is not None:
+                floor[key] = point.threshold
+                points.append(point)
         coverages += [p for c in COVERAGES if (p := _coverage_point(trials, shot, c)) is not None]
+    most = max((p.shot for p in points), default=0)
+    gain = _gain_of_many(embeddings, labels, most)
+    points += [
+        replace(
+            p, shot=MANY_SHOTS, threshold=min(1.0, gain * p.threshold) if p.threshold > 0 else p.threshold, recall=None
+        )
+        for p in points
+        if p.shot == most
+    ]
     return points, coverages
 
 
-class _Hits:
-    """How many of the other classes strangers reach, by threshold; remembered, because the same ones are asked for."""
+def _gain_of_many(embeddings: head.Embeddings, labels: npt.NDArray[np.int64], shot: int) -> float:
+    """By how much scores grow from prototypes of `shot` examples to those of very many.
+
+    A score is the mean cosine with the examples over the length of their mean. That length is the square root of
+    a + (1 - a) / shot on average, a being the cosine of two frames of a class.
+    """
+    groups = [embeddings[labels == name].astype(np.float64) for name in np.unique(labels)]
+    pairs = [((g.sum(axis=0) ** 2).sum() - len(g)) / (len(g) * (len(g) - 1)) for g in groups if len(g) > 1]
+    alike = float(np.mean(pairs)) if pairs else 0.0
+    return math.sqrt((alike + (1 - alike) / shot) / alike) if alike > 0 and shot else math.inf
+
+
+def classes_needed(rate: float) -> int:
+    """The fewest unseen classes with which a false-accept rate can be promised.
+
+    >>> classes_needed(0.05), classes_needed(0.01)
+    (62, 302)
+    """
+    return max(MIN_ENROLLED, math.ceil(_GAIN / math.log1p(rate)))
+
+
+class _Accepted:
+    """What is accepted of each class of strangers; remembers what is costly, because the same thresholds come again."""
 
     def __init__(self, trials: _Trials) -> None:
         self._trials = trials
         self.candidates = np.unique(trials.strangers)
-        self._known: dict[int, npt.NDArray[np.float64]] = {}
+        self._hits: dict[int, npt.NDArray[np.int64]] = {}
 
-    def above(self, candidate: int) -> npt.NDArray[np.float64]:
-        """Float64 [others + 1]: for how many strangers 0, 1, … classes score above it; a mean over rounds."""
-        if candidate not in self._known:
-            hits = (self._trials.strangers > self.candidates[candidate]).sum(axis=2)
-            counts = np.bincount(hits.ravel(), minlength=self._trials.others + 1)
-            self._known[candidate] = counts / len(self._trials.strangers)
-        return self._known[candidate]
+    def shares(self, candidate: int, chance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The share of each class's frames that score above a candidate in a random gallery: float64 [classes].
+
+        Args:
+            candidate: place in `candidates`.
+            chance: float64 [others + 1], that a gallery holds one of k classes, by k.
+        """
+        trials = self._trials
+        if candidate not in self._hits:
+            self._hits[candidate] = (trials.strangers > self.candidates[candidate]).sum(axis=2)
+        by_frame = chance[self._hits[candidate]].mean(axis=0)
+        return np.bincount(trials.label, by_frame, trials.classes) / np.bincount(trials.label, minlength=trials.classes)
 
 
 def _trials(
@@ -147,26 +212,34 @@ def _apart(
     return np.asarray((frames[support][column] != frames[:, None]).all(axis=1))
 
 
-def _operating_point(trials: _Trials, hits: _Hits, way: int, shot: int, rate: float) -> OperatingPoint | None:
+def _operating_point(
+    trials: _Trials, accepted: _Accepted, way: int, shot: int, rate: float, floor: float
+) -> OperatingPoint | None:
     others = trials.others
-    if way <= others:
-        allowed = allowed_false_accepts(trials.frames, rate)
-        chance = _chance_of_a_hit(others, way)
-    else:
-        allowed = allowed_false_accepts(trials.frames, rate * others / way)
-        chance = np.arange(others + 1, dtype=np.float64)
-    if allowed is None:
+    chance, bound = _chance_of_a_hit(others, min(way, others)), rate * min(1.0, others / way)
+    if others < MIN_ENROLLED - 1 or not _holds(np.zeros(trials.classes), bound):
         return None
-    # The least score at which few enough are accepted; above the largest one, nothing is.
-    last = len(hits.candidates) - 1
-    least = bisect_left(range(last), True, key=lambda i: bool(hits.above(i) @ chance <= allowed))
-    threshold = above(hits.candidates[least])
+    # Above the largest score nothing is accepted, so the rate holds there.
+    last = len(accepted.candidates) - 1
+    least = bisect_left(range(last), True, key=lambda i: _holds(accepted.shares(i, chance), bound))
+    threshold = max(above(accepted.candidates[least]), floor)
     recall = None
     asked = ~np.isnan(trials.own)
     if way - 1 <= others and asked.any():
         is_first = 1 - _chance_of_a_hit(others, way - 1)[trials.better[asked]]
         recall = float((is_first * (trials.own[asked] >= threshold)).mean())
     return OperatingPoint(way, shot, rate, threshold, recall, trials.frames, trials.classes)
+
+
+def _holds(shares: npt.NDArray[np.float64], rate: float) -> bool:
+    """Whether shares of independent classes say with 95 % confidence that their mean is at most the rate.
+
+    If the mean were larger, who bets on each share that it is below the rate would gain nothing on average, and so
+    have 20 times the stake in at most 1 of 20 cases. The bet is fixed beforehand; in size as if accepted frames came
+    by class with a correlation of `_ALIKENESS`.
+    """
+    bet = min(1.0, math.sqrt(2 * _GAIN / (len(shares) * _ALIKENESS * rate)))
+    return float(np.log1p(bet * (rate - shares)).sum()) >= _GAIN
 
 
 def _chance_of_a_hit(others: int, way: int) -> npt.NDArray[np.float64]:

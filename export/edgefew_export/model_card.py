@@ -8,6 +8,8 @@ from typing import Any
 
 from edgefew_runtime import Manifest
 
+from .calibration import classes_needed
+
 _SHOWN_WAYS = 3
 
 
@@ -56,7 +58,8 @@ def _promises(manifest: Manifest) -> str:
     points = manifest.operating_points
     if not points:
         return (
-            "The classes at hand were too few to promise any false-accept rate: give the device strangers of its own.\n"
+            "The classes at hand were too few to promise any false-accept rate: export again with more classes that "
+            f"training never saw ({classes_needed(0.05)} for 5 %), or give the device strangers of its own.\n"
         )
     rows = []
     for rate in sorted({p.false_accept_rate for p in points}):
@@ -72,5 +75,5 @@ def _promises(manifest: Manifest) -> str:
 |---|---|---|
 {table}
 
-Promised with 95 % confidence from {points[0].strangers} frames of {points[0].stranger_classes} classes that training never saw.
+Promised with 95 % confidence from {points[0].strangers} frames of {points[0].stranger_classes} classes that training never saw; what counts is the classes.
 """

@@ -9,6 +9,7 @@ with the cosine, so that a class is one direction whatever its number of example
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -50,6 +51,15 @@ def to_grid(embeddings: Embeddings) -> Embeddings:
     array([[0.6000061 , 0.80000305]], dtype=float32)
     """
     return np.asarray(np.round(unit(embeddings) / np.float32(GRID)) * np.float32(GRID), np.float32)
+
+
+def grid_error(dimension: int) -> float:
+    """The most by which a cosine changes when an embedding of this dimension is put on the grid.
+
+    >>> grid_error(256) < 0.00013
+    True
+    """
+    return math.sqrt(dimension) * GRID / 2
 
 
 def unit(vectors: npt.NDArray[np.floating]) -> Embeddings:

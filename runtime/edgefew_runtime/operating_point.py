@@ -1,9 +1,11 @@
 """When to say "unknown": thresholds that hold a stated false-accept rate, or the plain word that none can be stated.
 
-A false-accept rate r is *promised* where a binomial test on distinct strangers (frames of classes that are not
-enrolled) says with 95 % confidence that the true rate is at most r: Clopper and Pearson, The Use of Confidence or
-Fiducial Limits Illustrated in the Case of the Binomial, Biometrika 26, 1934. So a rate of 1 % needs 299 strangers of
-which none is accepted, or 473 of which one is.
+A false-accept rate r is *promised* where what was measured says with 95 % confidence that the true rate is at most r.
+Frames of one thing are accepted or not together, so it is things that are counted, not frames. In the bundle these are
+the classes that training never saw (`edgefew_export.calibration`). On site it is not known which strangers show the
+same thing: those that the bundle would take for one another count as one, accepted if any of its frames is, and the
+test is binomial: Clopper and Pearson, The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial,
+Biometrika 26, 1934. So a rate of 1 % needs 299 things of which none is accepted, or 473 of which one is.
 """
 
 from __future__ import annotations
@@ -11,17 +13,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from . import head
 from .errors import EdgeFewError
 
 if TYPE_CHECKING:
     from .gallery import Task
 
 CONFIDENCE = 0.95
+
+LEAST_RATE = 1e-6
+"""The least false-accept rate that can be asked for; it needs three million things."""
+
+_ALIKE = 0.998
+"""Two frames with a larger cosine show the same thing, whatever was measured."""
+
+_ALIKE_RATE = 0.05
 
 _MAX_SCORE = 2.0
 """No cosine is larger, rounding included."""
@@ -37,12 +49,13 @@ class OperatingPoint:
     Attributes:
         way: classes enrolled for which it holds, and for fewer.
         shot: examples of each.
-        false_accept_rate: what is promised: of frames of classes that are not enrolled, at most this share is known.
+        false_accept_rate: what is promised: of frames of classes that are not enrolled, at most this share is known
+            (each class counting the same).
         threshold: cosine; a best score of at least this is "known".
         recall: share of frames of enrolled classes that were called known and by their right name; None where there
             were fewer classes than `way` to measure it with.
-        strangers: distinct frames that the promise rests on.
-        stranger_classes: classes that they are of.
+        strangers: frames that the promise rests on.
+        stranger_classes: classes that they are of, which is what is counted.
     """
 
     way: int
@@ -126,13 +139,13 @@ class Promise:
         return asdict(self)
 
 
-def allowed_false_accepts(strangers: float, rate: float) -> int | None:
-    """Of so many strangers, how many at most may be accepted for the rate to be promised; None if they are too few.
+def allowed_false_accepts(things: int, rate: float) -> int | None:
+    """Of so many things, how many at most may be accepted for the rate to be promised; None if they are too few.
 
     >>> allowed_false_accepts(298, 0.01), allowed_false_accepts(299, 0.01), allowed_false_accepts(473, 0.01)
     (None, 0, 1)
     """
-    n = int(strangers)
+    n = things
     # Binomial terms in logarithms: (1 - rate)^n is 0 in floating point from some thousand strangers on.
     log_term, log_rest = n * math.log1p(-rate), math.log(rate) - math.log1p(-rate)
     total, k = math.exp(log_term), 0
@@ -147,7 +160,7 @@ def allowed_false_accepts(strangers: float, rate: float) -> int | None:
 
 
 def strangers_needed(rate: float) -> int:
-    """The fewest strangers with which the rate can be promised.
+    """The fewest things with which the rate can be promised.
 
     >>> strangers_needed(0.05), strangers_needed(0.01)
     (59, 299)
@@ -155,12 +168,48 @@ def strangers_needed(rate: float) -> int:
     return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-rate))
 
 
-def threshold_for(scores: npt.NDArray[np.float32], rate: float) -> float | None:
-    """The least threshold that promises the rate, from each stranger's best score [n]; None if they are too few."""
-    allowed = allowed_false_accepts(len(scores), rate)
+def threshold_for(
+    scores: npt.NDArray[np.float32], things: npt.NDArray[np.int64], rate: float, slack: float = 0.0
+) -> float | None:
+    """The least threshold that promises the rate; None if the things are too few.
+
+    Args:
+        scores: float32 [n], each stranger's best score.
+        things: int64 [n], which thing it shows, from 0 without gaps.
+        rate: the false-accept rate.
+        slack: by how much a score may differ when the same frame is asked about again.
+    """
+    best = np.full(things.max(initial=-1) + 1, -1, np.float32)
+    np.maximum.at(best, things, scores)
+    allowed = allowed_false_accepts(len(best), rate)
     if allowed is None:
         return None
-    return above(float(np.sort(scores)[::-1][allowed]))
+    return above(float(np.sort(best)[::-1][allowed]) + slack)
+
+
+def things_shown(strangers: npt.NDArray[np.float32], points: Sequence[OperatingPoint]) -> npt.NDArray[np.int64]:
+    """Which thing each stranger shows, as far as the bundle can tell: int64 [s], from 0 without gaps.
+
+    Two strangers show one thing if one example of the one would make the bundle take the other for it, at a
+    false-accept rate of 5 % in the largest gallery that it promises that for; and so do those linked by others.
+
+    Args:
+        strangers: float32 [s, d], unit vectors.
+        points: the bundle's.
+    """
+    strict = [p.threshold for p in points if p.shot == 1 and p.false_accept_rate <= _ALIKE_RATE]
+    return _linked(strangers.tobytes(), strangers.shape[1], min(_ALIKE, max(strict, default=_ALIKE)))
+
+
+@lru_cache(maxsize=2)
+def _linked(strangers: bytes, dimension: int, alike: float) -> npt.NDArray[np.int64]:
+    """Numbers of the linked groups: int64 [s]. Remembered: a gallery changes more often than its strangers."""
+    rows = np.frombuffer(strangers, np.float32).reshape(-1, dimension)
+    thing = np.arange(len(rows))
+    for number, row in enumerate(rows):
+        linked = np.unique(thing[:number][rows[:number] @ row >= alike])
+        thing[np.isin(thing, linked)] = number
+    return np.unique(thing, return_inverse=True)[1].reshape(-1)
 
 
 def above(score: float) -> float:
@@ -172,17 +221,27 @@ def promise(points: Sequence[OperatingPoint], task: Task, rate: float) -> Promis
     """What can be promised for this gallery: from its own strangers if they are enough, else from the bundle.
 
     Raises:
-        EdgeFewError: the rate is not between 0 and 1.
+        EdgeFewError: the rate is not between `LEAST_RATE` and 1.
     """
-    if not 0 < rate < 1:
-        raise EdgeFewError(f"A false-accept rate of {rate:g} was asked for; a number between 0 and 1 was expected.")
-    own = threshold_for(_best_scores(task), rate) if len(task.strangers) and task.labels else None
-    if own is not None:
-        return Promise(rate, own, "site", f"measured on {len(task.strangers)} strangers of this site")
-    point = bundle_point(points, max(1, len(task.labels)), task.shots, rate)
+    if not LEAST_RATE <= rate < 1:
+        raise EdgeFewError(
+            f"A false-accept rate of {rate:g} was asked for; a number between {LEAST_RATE:g} and 1 was expected."
+        )
+    way, most = max(1, len(task.labels)), task.shots[1]
+    point = bundle_point(points, way, task.shots, rate)
+    things = things_shown(task.strangers, points)
+    if task.labels and len(things):
+        # A stranger is stored on the grid and asked about as it comes.
+        own = threshold_for(_best_scores(task), things, rate, head.grid_error(task.strangers.shape[1]))
+        if own is not None:
+            lower = f"; by the bundle alone it would be {point.threshold:.3f}" if point else ""
+            return Promise(rate, own, "site", f"measured on {_counted(things)} of this site{lower}")
     if point is None:
-        return Promise(rate, None, "none", _not_enough(points, task, rate))
+        return Promise(rate, None, "none", _not_enough(points, task, rate, things))
     reason = f"measured on {point.strangers} frames of {point.stranger_classes} classes that training never saw"
+    measured = max((p.shot for p in points if p.recall is not None), default=most)
+    if most > measured:
+        reason += f"; carried over from {measured} examples a class to {most}"
     return Promise(rate, point.threshold, "bundle", reason)
 
 
@@ -246,13 +305,20 @@ def _best_scores(task: Task) -> npt.NDArray[np.float32]:
     return best
 
 
-def _not_enough(points: Sequence[OperatingPoint], task: Task, rate: float) -> str:
+def _counted(things: npt.NDArray[np.int64]) -> str:
+    """How many things the strangers show, for people."""
+    number = int(things.max(initial=-1)) + 1
+    return f"{number} thing{'s' * (number != 1)}" + (f" ({len(things)} frames)" if number < len(things) else "")
+
+
+def _not_enough(points: Sequence[OperatingPoint], task: Task, rate: float, things: npt.NDArray[np.int64]) -> str:
     classes = len(task.labels)
     needed = strangers_needed(rate)
-    given = f"{len(task.strangers)} were given" if len(task.strangers) else "none were given"
+    given = f"given: {_counted(things)}" if len(things) else "none were given"
     possible = sorted({p.false_accept_rate for p in points if p.way >= classes})
     offer = f"; the bundle promises {possible[0]:.2g} or more for this gallery" if possible else ""
     return (
         f"not enough to promise a false-accept rate of {rate:g} with {classes} class{'es' * (classes != 1)}{offer}. "
-        f"{needed} frames of things that are not enrolled would be enough ({given}): edgefew calibrate --negatives"
+        f"Frames of {needed} different things that are not enrolled would be enough ({given}): "
+        "edgefew calibrate --negatives"
     )

@@ -15,17 +15,29 @@ from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.labelled_folder import read_labelled_folder
 from edgefew_runtime import Bundle, CheckpointError, DataError, ExportError
 
-from tests.conftest import SOURCE_PATTERN, Cli
+from tests.conftest import SOURCE_PATTERN, Cli, draw_folder
 
 
 def contents(path: Path) -> dict[str, bytes]:
     return {f.relative_to(path).as_posix(): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()}
 
 
-def test_the_same_checkpoint_gives_the_same_bytes(checkpoint: Path, bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    again = export_bundle(checkpoint, tmp_path / "elsewhere" / "figures.edgefew")
-    assert contents(again.path) == contents(bundle)
+def test_the_same_checkpoint_gives_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
+    first, again = (tmp_path / place / "figures.edgefew" for place in ("here", "elsewhere"))
+    for path in (first, again):
+        path.parent.mkdir()
+        export_bundle(checkpoint, path)
+    assert contents(again) == contents(first)
+    assert len(contents(first)) > 5
+
+
+def test_export_says_what_the_bundle_promises(cli: Cli, checkpoint: Path, unseen_folder: Path, tmp_path: Path) -> None:
+    told = cli("export", checkpoint, tmp_path / "few.edgefew").stdout
+    assert "! no false-accept rate is promised" in told
+    assert "(62 are needed for 5 %)" in told
+    folder = draw_folder(tmp_path / "more", range(300, 365), sources=2, takes=1)
+    told = cli("export", checkpoint, tmp_path / "b.edgefew", "--data", folder).stdout
+    assert "✓ false-accept rates promised from 65 unseen classes: 0.05 (up to 50 classes), 0.1 (up to 100" in told
 
 
 def test_nothing_of_the_build_machine_is_in_any_file(bundle: Path, checkpoint: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_stranger_is_unknown_and_the_rate_can_be_chosen(
     with Classifier.open(bundle, gallery_path, false_accept_rate=None) as always:
         assert always.classify(blank).known
         assert always.promise() is None
-    with pytest.raises(EdgeFewError, match=r"of 0 was asked for; a number between 0 and 1"):
+    with pytest.raises(EdgeFewError, match=r"of 0 was asked for; a number between 1e-06 and 1"):
         Classifier.open(bundle, false_accept_rate=0)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from edgefew_runtime import OperatingPoint
 from edgefew_runtime.commands.options import json_option, print_json
 
 
@@ -73,4 +75,19 @@ def export(
         f"✓ {accuracy['way']}-way {accuracy['shot']}-shot on unseen classes: {accuracy['accuracy']:.1%} ± "
         f"{accuracy['ci95']:.1%}"
     )
+    click.echo(_promised(opened.manifest.operating_points))
     click.echo(f"{bundle}: bundle {opened.id[:12]}…, {report['variants']['fp32']['bytes']['embed'] / 1e6:.1f} MB")
+
+
+def _promised(points: Sequence[OperatingPoint]) -> str:
+    """Which false-accept rates the bundle promises by itself, for people."""
+    from edgefew_export.calibration import classes_needed
+
+    if not points:
+        return (
+            "! no false-accept rate is promised: the classes that training never saw are too few "
+            f"({classes_needed(0.05)} are needed for 5 %). Give more with --data, or calibrate on site"
+        )
+    largest = {p.false_accept_rate: p.way for p in sorted(points, key=lambda p: p.way)}
+    rates = ", ".join(f"{rate:g} (up to {largest[rate]:,} classes)" for rate in sorted(largest))
+    return f"✓ false-accept rates promised from {points[0].stranger_classes} unseen classes: {rates}"
