@@ -133,7 +133,8 @@ def _embedder(name: str, device: str) -> tuple[Embed, str]:
         from edgefew.training.loop import choose_device
 
         chosen = choose_device(device)
-        return torch_embedder(read_checkpoint(path), chosen), chosen
+        checkpoint = read_checkpoint(path)
+        return torch_embedder(checkpoint.network(), checkpoint.input, chosen), chosen
     from edgefew_runtime import Classifier
     from edgefew_runtime.session import has_cuda
 

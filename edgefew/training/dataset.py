@@ -103,7 +103,7 @@ def load_images(
     for batch in batches(read_frames(folder, on_bad)):
         kept += [index for index, _ in batch]
         frames = torch.from_numpy(np.stack([resize(pixels, spec) for _, pixels in batch]))
-        parts.append(network.select_channels(frames).to(torch.uint8))
+        parts.append(network.preprocessing.select_channels(frames).to(torch.uint8))
     if not parts:
         raise DataError(f"No image in {folder.root} could be read. Check the files.")
     sources = None if folder.sources is None else folder.sources[kept]

@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: graphs, proof, calibration, then all files at once or none."""
+"""From a source to a bundle: graphs, proof, calibration, then all files at once or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgefew_runtime import Bundle, DataError, ExportError, Manifest
+import numpy.typing as npt
+from edgefew_runtime import Bundle, DataError, ExportError, Manifest, head
 from edgefew_runtime.bundle import (
     CARD_FILE,
     COMPONENTS,
@@ -27,18 +28,21 @@ from edgefew_runtime.bundle import (
 )
 from edgefew_runtime.frames import Pixels
 from edgefew_runtime.selftest import check_golden, check_head
-from edgefew_runtime.session import OrtSession, Session
+from edgefew_runtime.session import OrtSession
 
 from .calibration import calibrate
-from .checkpoint import Checkpoint, HeldOut, read_checkpoint
+from .checkpoint import HeldOut
 from .episodes import EpisodeSampler
-from .evaluation import BATCH, Embed, embed_folder, torch_embedder
-from .graphs import classify_graph, embed_graph, enroll_graph, serialize
+from .evaluation import BATCH, Embed, embed_folder, evaluate
+from .graphs import classify_graph, enroll_graph, serialize
 from .labelled_folder import LabelledFolder
 from .model_card import model_card
+from .preprocessing import resize
 from .proof import EPISODES, ProofFrames, compare_decisions, compare_embeddings, golden_frames
 from .scale import EPISODES as SCALE_EPISODES
 from .scale import fit_scale
+from .sources.projected import ProjectionPlan, projected
+from .sources.source import Source
 
 SEED = 0
 MAX_WAY = 20
@@ -46,29 +50,30 @@ LINEAGE_PACKAGES = ("edgefew-export", "edgefew-runtime", "torch", "onnx", "onnxr
 
 
 def export_bundle(
-    checkpoint_path: Path,
+    source: Source,
     out: Path,
     *,
     name: str | None = None,
     version: str = "1",
     data: LabelledFolder | None = None,
+    projection: ProjectionPlan | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
-    """Write the checkpoint as a bundle, and open it as a device would; gives the opened bundle.
+    """Write a source as a bundle, and open it as a device would; gives the opened bundle.
 
     Args:
-        checkpoint_path: what `edgefew train` wrote.
+        source: the network with its preprocessing (`sources.open_source`).
         out: the bundle's directory.
         name: the bundle's name; the directory's without its suffix if not given.
         version: the bundle's own version.
-        data: classes that training never saw, to prove and calibrate on; those in the checkpoint if not given.
+        data: classes that training never saw, to prove and calibrate on; those that the source carries if not given.
+        projection: a linear map to put after the network.
         overwrite: put the new bundle in the place of one that is there.
         progress: told each step.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read.
-        DataError: the classes to prove on are too few.
+        DataError: the classes to prove on, or to fit the projection on, are too few.
         ExportError: the proof failed, or `out` is there already; no bundle was written.
     """
     if out.exists() and not overwrite:
@@ -79,8 +84,7 @@ def export_bundle(
         raise ExportError(f"{out} is there and is not a bundle; it is not replaced. Give another name.")
     if not out.absolute().parent.is_dir():
         raise ExportError(f"There is no folder {out.absolute().parent} to write the bundle to. Create it first.")
-    checkpoint = read_checkpoint(checkpoint_path)
-    files = _make_files(checkpoint, name or out.name.split(".")[0] or out.name, version, data, progress)
+    files = _make_files(source, name or out.name.split(".")[0] or out.name, version, data, projection, progress)
     progress("writing")
     try:
         part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
@@ -96,18 +100,22 @@ def export_bundle(
 
 
 def _make_files(
-    checkpoint: Checkpoint,
+    source: Source,
     name: str,
     version: str,
     data: LabelledFolder | None,
+    plan: ProjectionPlan | None,
     progress: Callable[[str], None],
 ) -> dict[str, bytes]:
-    spec = checkpoint.input
-    network = checkpoint.network()
+    spec = source.input
+    plain = source
+    if plan is not None:
+        progress("fitting the projection")
+        source = projected(source, plan)
     progress("exporting the graphs")
     models = {
         "embed": serialize(
-            embed_graph(network, spec),
+            source.graph(),
             "embed",
             {
                 "edgefew.input": json.dumps(spec.to_dict(), sort_keys=True),
@@ -119,11 +127,19 @@ def _make_files(
         "classify": serialize(classify_graph(), "classify", {}),
     }
     session = OrtSession(models["embed"])
-    pytorch = torch_embedder(checkpoint)
     golden = golden_frames(spec)
-    progress("comparing embeddings with PyTorch")
-    embedding_report = compare_embeddings(golden, pytorch, session, spec.size)
-    frames = _proof_frames(checkpoint.held_out, data, pytorch, session)
+    progress(f"comparing embeddings with {source.framework}")
+    embedding_report = compare_embeddings(golden, source.reference, session, spec.size)
+
+    def bundle(frames: list[Pixels]) -> head.Embeddings:
+        return np.concatenate([session.run({"frames": frame[None]})[0] for frame in frames])
+
+    def fitted(frames: list[Pixels]) -> head.Embeddings:
+        return bundle([resize(frame, spec) for frame in frames])
+
+    embedders = [source.reference, fitted, bundle, *([] if plan is None else [plain.reference])]
+    parts, labels, sources = _embedded(source.held_out, data, embedders)
+    frames = ProofFrames(parts[0], parts[1], parts[2], labels, sources)
     sampler = _sampler(frames)
     progress("comparing decisions over episodes")
     episode_report = compare_decisions(frames, sampler)
@@ -139,11 +155,12 @@ def _make_files(
         spec,
         tuple(points),
         tuple(coverages),
-        _lineage(checkpoint),
+        _lineage(source),
     )
     report = {
         "format": 1,
         "variants": {VARIANT: {"embedding": embedding_report, "bytes": {c: len(m) for c, m in models.items()}}},
+        "reference": source.framework,
         "episodes": episode_report,
         "calibration": scale_report,
         "proved_on": {
@@ -152,20 +169,30 @@ def _make_files(
             "images": len(frames.labels),
         },
     }
-    return _as_files(models, manifest, report, _golden_file(golden, pytorch))
+    if plan is not None:
+        report["projection"] = {
+            **source.lineage["projection"],
+            "without": evaluate(parts[3], sampler, EPISODES).to_dict(),
+            "with": evaluate(frames.bundle, sampler, EPISODES).to_dict(),
+        }
+    return _as_files(models, manifest, report, _golden_file(golden, source.reference))
 
 
-def _proof_frames(held_out: HeldOut, data: LabelledFolder | None, pytorch: Embed, session: Session) -> ProofFrames:
-    def bundle(frames: list[Pixels]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return np.concatenate([session.run({"frames": frame[None]})[0] for frame in frames])
-
+def _embedded(
+    held_out: HeldOut | None, data: LabelledFolder | None, embedders: list[Embed]
+) -> tuple[list[head.Embeddings], npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+    """What each embedder makes of the frames to prove on; their labels and sources."""
     if data is not None:
-        (theirs, ours), _ = embed_folder(data, [pytorch, bundle])
-        return ProofFrames(theirs, ours, data.labels, data.sources)
+        return embed_folder(data, embedders)[0], data.labels, data.sources
+    if held_out is None:
+        raise DataError(
+            "This source carries no pictures of classes that its training never saw, to prove the bundle and to "
+            "calibrate it on. Give a labelled folder of such classes with --data."
+        )
     rgb = held_out.rgb()
     chunks = [list(rgb[i : i + BATCH]) for i in range(0, len(rgb), BATCH)]
-    theirs, ours = (np.concatenate([embed(chunk) for chunk in chunks]) for embed in (pytorch, bundle))
-    return ProofFrames(theirs, ours, held_out.labels, held_out.sources)
+    parts = [np.concatenate([embed(chunk) for chunk in chunks]) for embed in embedders]
+    return parts, held_out.labels, held_out.sources
 
 
 def _sampler(frames: ProofFrames) -> EpisodeSampler:
@@ -182,20 +209,18 @@ def _sampler(frames: ProofFrames) -> EpisodeSampler:
     )
 
 
-def _lineage(checkpoint: Checkpoint) -> Mapping[str, Any]:
+def _lineage(source: Source) -> Mapping[str, Any]:
     return {
-        "checkpoint_sha256": checkpoint.sha256,
-        "backbone": checkpoint.backbone,
-        "training": dict(checkpoint.training),
+        **source.lineage,
         "versions": {package: metadata.version(package) for package in LINEAGE_PACKAGES},
         "seed": SEED,
     }
 
 
-def _golden_file(frames: list[Pixels], pytorch: Embed) -> bytes:
+def _golden_file(frames: list[Pixels], reference: Embed) -> bytes:
     file = io.BytesIO()
     arrays: dict[str, Any] = {f"frame_{i}": frame for i, frame in enumerate(frames)}
-    np.savez(file, embeddings=pytorch(frames), **arrays)
+    np.savez(file, embeddings=reference(frames), **arrays)
     return file.getvalue()
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from edgefew_runtime import DataError, FrameError, head
+from edgefew_runtime import DataError, FrameError, InputSpec, head
 from edgefew_runtime.frames import Pixels
 
-from .checkpoint import Checkpoint
 from .episodes import EpisodeSampler
 from .labelled_folder import LabelledFolder, read_frames
-from .preprocessing import resize
+from .preprocessing import EmbeddingNetwork, resize
 
 Embed = Callable[[list[Pixels]], head.Embeddings]
 """Raw frames, each uint8 [H, W, 3] → embeddings, float32 [n, d]."""
@@ -88,12 +87,12 @@ def summarize(rows: npt.NDArray[np.int64], sampler: EpisodeSampler) -> Evaluatio
     return Evaluation(float(right.mean()), ci95, sampler.way, sampler.shot, sampler.query, len(right), sampler.seed)
 
 
-def torch_embedder(checkpoint: Checkpoint, device: str = "cpu") -> Embed:
-    """Embeds raw frames with a checkpoint: Pillow's resize, then PyTorch."""
-    network = checkpoint.network().to(device)
+def torch_embedder(network: EmbeddingNetwork, spec: InputSpec, device: str = "cpu") -> Embed:
+    """Embeds raw frames in PyTorch, after Pillow's resize."""
+    network = network.to(device)
 
     def embed(frames: list[Pixels]) -> head.Embeddings:
-        batch = torch.from_numpy(np.stack([resize(frame, checkpoint.input) for frame in frames]))
+        batch = torch.from_numpy(np.stack([resize(frame, spec) for frame in frames]))
         with torch.inference_mode():
             return np.asarray(network(batch.to(device)).cpu().numpy())
 

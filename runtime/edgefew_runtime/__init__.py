@@ -38,6 +38,7 @@ from .errors import (
     ProviderError,
     RuntimeMissingError,
     SelfTestError,
+    SourceError,
     TrainingError,
     UnknownClassError,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "ProviderError",
     "RuntimeMissingError",
     "SelfTestError",
+    "SourceError",
     "Task",
     "TrackAnswer",
     "TrainingError",

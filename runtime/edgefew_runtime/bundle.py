@@ -5,6 +5,8 @@ Layout and rules: docs/bundle-format.md.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -19,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import BundleCorruptError, BundleError, BundleFormatError
+from .file_hash import file_sha256
 from .frames import Pixels
 from .manifest import Manifest
-from .regular_file import read_regular, shown
+from .regular_file import open_regular, read_regular, shown
 
 SUMS_FILE = "SHA256SUMS"
 MANIFEST_FILE = "manifest.json"
@@ -41,9 +44,11 @@ _MAX_TEXT = 1 << 20
 """Bytes of SHA256SUMS or of a JSON file; a larger one is refused before it is parsed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compare ids: equality would read every file of both
 class Bundle:
     """An opened bundle whose every file has the bytes that were exported.
+
+    A directory's files are not held in memory: one that is asked for later is read and compared with its hash again.
 
     Attributes:
         path: the directory or packed file.
@@ -65,13 +70,18 @@ class Bundle:
             BundleCorruptError: a file is missing, added, or has other bytes than were exported.
         """
         path = Path(path)
-        files = _read_files(path)
-        _check_hashes(path, files)
+        files, digests = _read_files(path)
+        _check_hashes(path, files, digests)
         manifest = Manifest.from_dict(_json(path, files, MANIFEST_FILE))
-        return cls(path, hashlib.sha256(files[SUMS_FILE]).hexdigest(), manifest, files)
+        return cls(path, digests[SUMS_FILE], manifest, files)
 
     def model(self, component: str, variant: str = VARIANT) -> bytes:
-        """The ONNX file of one component: "embed", "enroll" or "classify"."""
+        """The ONNX file of one component: "embed", "enroll" or "classify".
+
+        Raises:
+            BundleFormatError: the bundle has no such model.
+            BundleCorruptError: its bytes are no longer those that were exported.
+        """
         described = _json(self.path, self._files, f"{component}/component.json")
         try:
             file = described["variants"][variant]["executor_info"]["ort"]["model_file"]
@@ -90,8 +100,9 @@ class Bundle:
         """Raw frames, each uint8 [H, W, 3], and the embeddings that PyTorch gave for them, float32 [n, d]."""
         from .packed import read_stored  # zipfile costs start-up time that a bundle's other parts need not pay
 
+        content = self._files.get(GOLDEN_FILE, b"")
         try:
-            entries = read_stored(io.BytesIO(self._files[GOLDEN_FILE]), GOLDEN_FILE)
+            entries = read_stored(io.BytesIO(content), GOLDEN_FILE)
             embeddings = _array(entries["embeddings.npy"])
             frames = [_array(entries[f"frame_{i}.npy"]) for i in range(len(embeddings))]
             if not frames or embeddings.dtype != np.float32 or embeddings.shape[1:] != (self.manifest.dimension,):
@@ -122,35 +133,73 @@ class Bundle:
 
 def sums_text(files: Mapping[str, bytes]) -> bytes:
     """The content of SHA256SUMS for these files: what `sha256sum` writes, sorted by name."""
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-    return "".join(lines).encode()
+    return _sums_text({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
 
 
-def _read_files(path: Path) -> dict[str, bytes]:
+def _sums_text(digests: Mapping[str, str]) -> bytes:
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
+
+
+class _Directory(Mapping[str, bytes]):
+    """The files of a bundle's directory by name; each is read when it is asked for.
+
+    Attributes:
+        digests: SHA-256 of each file, 64 hexadecimal digits; a file that no longer has it is refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.digests: dict[str, str] = {}
+        budget = MAX_BYTES
+        for name in sorted(_names(path)):
+            with _readable(path / name), open_regular(path / name) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > budget:
+                    raise OSError(errno.EFBIG, f"it has {size:,} bytes, {budget:,} are the most")
+                self.digests[name] = file_sha256(file, size)
+            budget -= size
+
+    def __getitem__(self, name: str) -> bytes:
+        digest = self.digests[name]
+        with _readable(self._path / name):
+            content = read_regular(self._path / name, MAX_BYTES)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise BundleCorruptError(
+                f"{shown(name)} in {self._path} was changed after the bundle was opened. Open the bundle again."
+            )
+        return content
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.digests)
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(f"{shown(file)} cannot be read: {error.strerror or error}.") from None
+
+
+def _read_files(path: Path) -> tuple[Mapping[str, bytes], Mapping[str, str]]:
+    """The files by name, and the SHA-256 of each."""
     try:
         if path.is_dir():
-            return dict(_from_directory(path))
+            directory = _Directory(path)
+            return directory, directory.digests
         from .packed import read_packed  # zipfile costs start-up time that a directory need not pay
 
-        return read_packed(path)
+        files = read_packed(path)
+        return files, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     except (FileNotFoundError, NotADirectoryError):
         raise BundleFormatError(f"There is no bundle {path}. Check the path.") from None
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from None
     except MemoryError:
         raise BundleError(f"{path} does not fit into this machine's memory.") from None
-
-
-def _from_directory(path: Path) -> Iterator[tuple[str, bytes]]:
-    budget = MAX_BYTES
-    for name in sorted(_names(path)):
-        file = path / name
-        try:
-            content = read_regular(file, budget)
-        except OSError as error:
-            raise BundleError(f"{shown(file)} cannot be read: {error.strerror or error}.") from None
-        budget -= len(content)
-        yield name, content
 
 
 def _names(path: Path) -> list[str]:
@@ -177,18 +226,17 @@ def _names(path: Path) -> list[str]:
     return names
 
 
-def _check_hashes(path: Path, files: Mapping[str, bytes]) -> None:
-    if SUMS_FILE not in files:
+def _check_hashes(path: Path, files: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
+    if SUMS_FILE not in digests:
         raise BundleFormatError(f"{path} is not a bundle: it has no {SUMS_FILE}. Give one that `edgefew export` made.")
-    present = {name: content for name, content in files.items() if name not in (SUMS_FILE, SIGNATURE_FILE)}
-    expected = sums_text(present)
+    expected = _sums_text({n: digest for n, digest in digests.items() if n not in (SUMS_FILE, SIGNATURE_FILE)})
     # To the byte: the bundle's id is made of this file, so one content must have one text.
-    if files[SUMS_FILE] != expected:
+    if digests[SUMS_FILE] != hashlib.sha256(expected).hexdigest():
         raise BundleCorruptError(
             f"{_difference(files[SUMS_FILE], expected, path)}: the bundle was changed or damaged after export. Copy it "
             "again from where it was made."
         )
-    if MANIFEST_FILE not in files:
+    if MANIFEST_FILE not in digests:
         raise BundleFormatError(f"{path} is not a bundle: it has no {MANIFEST_FILE}.")
 
 
@@ -218,10 +266,11 @@ def _array(npy: bytes) -> npt.NDArray[Any]:
 
 def _json(path: Path, files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
-        if len(files[name]) > _MAX_TEXT:
-            raise ValueError(f"it has {len(files[name]):,} bytes, {_MAX_TEXT:,} are the most")
+        content = files[name]
+        if len(content) > _MAX_TEXT:
+            raise ValueError(f"it has {len(content):,} bytes, {_MAX_TEXT:,} are the most")
         document = json.loads(
-            files[name].decode(),
+            content.decode(),
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_finite,

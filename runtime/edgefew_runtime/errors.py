@@ -141,3 +141,7 @@ class TrainingError(EdgeFewError):
 
 class ExportError(EdgeFewError):
     """An export did not pass its own proof; no bundle was written."""
+
+
+class SourceError(ExportError):
+    """A network cannot be exported: it is not there, or does not give one vector for each frame."""

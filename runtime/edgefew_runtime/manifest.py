@@ -12,6 +12,9 @@ from .operating_point import CoveragePoint, OperatingPoint, is_number
 MAX_SCALE = 1e6
 """Beyond it the softmax is a maximum, and float32 comes to its end."""
 
+FITS = ("stretch", "crop", "letterbox")
+"""How a frame of another shape is made to fit."""
+
 FORMAT = 1
 """The version of EdgeFew's part of the manifest. A reader refuses a higher one."""
 
@@ -24,11 +27,13 @@ class InputSpec:
         kind: "image".
         dtype: "uint8".
         layout: "NHWC".
-        color: "RGB".
+        color: "RGB": what a caller gives.
         size: height and width that the frame is resized to inside.
-        fit: "stretch": the aspect ratio is not kept.
+        fit: how: one of `FITS`. "stretch" does not keep the aspect ratio, "crop" keeps the middle, "letterbox" keeps
+            all and puts grey bars beside it.
         resize: "bilinear-antialias".
         channels: 1 (grey, ITU-R 601 luma) or 3, as the backbone sees it.
+        order: "RGB" or "BGR", in which the backbone sees three channels.
         mean: subtracted from value / 255, a number for each channel.
         std: then divided by, a number for each channel.
     """
@@ -43,21 +48,33 @@ class InputSpec:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    order: str = "RGB"
 
     @classmethod
-    def image(cls, size: int, channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> InputSpec:
-        """The specification of a square image."""
+    def image(
+        cls,
+        size: int | tuple[int, int],
+        channels: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        *,
+        fit: str = "stretch",
+        order: str = "RGB",
+    ) -> InputSpec:
+        """The specification of an image of a height and width; a square one for a single number."""
+        height, width = (size, size) if isinstance(size, int) else size
         return cls(
             "image",
             "uint8",
             "NHWC",
             "RGB",
-            (size, size),
-            "stretch",
+            (height, width),
+            fit,
             "bilinear-antialias",
             channels,
             mean,
             std,
+            order,
         )
 
     @classmethod
@@ -65,7 +82,10 @@ class InputSpec:
         """From the manifest's JSON."""
         height, width = data["size"]
         listed = {"size": (int(height), int(width)), "mean": tuple(data["mean"]), "std": tuple(data["std"])}
-        return cls(**{**data, **listed})
+        spec = cls(**{**data, **listed})
+        if spec.fit not in FITS or spec.order not in ("RGB", "BGR"):
+            raise ValueError(f"an input with the fit {spec.fit!r} and the order {spec.order!r}")
+        return spec
 
     def to_dict(self) -> dict[str, Any]:
         """As the manifest's JSON has it."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from .file_hash import file_sha256
 from .regular_file import open_regular
 
 FORMAT = 1
@@ -28,7 +29,6 @@ ENVIRONMENT = "EDGEFEW_CACHE"
 
 _SUFFIX, _PART_SUFFIX = ".onnx", ".part"
 _ABANDONED_SECONDS = 3600.0
-_CHUNK = 1 << 20
 
 
 def cache_folder(chosen: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -135,11 +135,7 @@ class ModelCache:
 
 
 def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    file.seek(0)
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return file_sha256(file, os.fstat(file.fileno()).st_size)
 
 
 def _is_ours_alone(folder: Path) -> bool:

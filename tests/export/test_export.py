@@ -13,6 +13,7 @@ import pytest
 from edgefew_export.bundle_writer import export_bundle
 from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.labelled_folder import read_labelled_folder
+from edgefew_export.sources.trained import trained_source
 from edgefew_runtime import Bundle, CheckpointError, DataError, ExportError
 
 from tests.conftest import SOURCE_PATTERN, Cli, draw_folder
@@ -26,7 +27,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(checkpoint: Path, tmp_path: Pa
     first, again = (tmp_path / place / "figures.edgefew" for place in ("here", "elsewhere"))
     for path in (first, again):
         path.parent.mkdir()
-        export_bundle(checkpoint, path)
+        export_bundle(trained_source(checkpoint), path)
     assert contents(again) == contents(first)
     assert len(contents(first)) > 5
 
@@ -88,24 +89,24 @@ def test_a_failed_proof_leaves_no_bundle(
     monkeypatch.setattr("edgefew_export.proof.MAX_ERROR", 1e-12)
     result = cli("export", checkpoint, tmp_path / "never.edgefew")
     assert result.exit_code == 1
-    assert "differ from PyTorch's" in result.stderr
+    assert "differ from the source's" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_that_is_there_is_replaced_only_when_asked(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures.edgefew"
-    first = export_bundle(checkpoint, out)
+    first = export_bundle(trained_source(checkpoint), out)
     with pytest.raises(ExportError, match="--replace"):
-        export_bundle(checkpoint, out, version="2")
+        export_bundle(trained_source(checkpoint), out, version="2")
     assert Bundle.open(out).id == first.id
-    second = export_bundle(checkpoint, out, version="2", overwrite=True)
+    second = export_bundle(trained_source(checkpoint), out, version="2", overwrite=True)
     assert second.id != first.id
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "dear.png").write_bytes(b"x")
     with pytest.raises(ExportError, match="is not a bundle"):
-        export_bundle(checkpoint, folder, overwrite=True)
+        export_bundle(trained_source(checkpoint), folder, overwrite=True)
     assert (folder / "dear.png").exists()
 
 
@@ -126,7 +127,7 @@ def test_what_is_no_checkpoint_is_said(tmp_path: Path, content: bytes | None, sa
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CheckpointError, match=says):
-        export_bundle(path, tmp_path / "out.edgefew")
+        export_bundle(trained_source(path), tmp_path / "out.edgefew")
 
 
 def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> No
 def test_too_few_classes_to_prove_on_is_said(checkpoint: Path, unseen_folder: Path, tmp_path: Path) -> None:
     one, _ = read_labelled_folder(unseen_folder, SOURCE_PATTERN).select_classes(np.array([0]))
     with pytest.raises((ExportError, DataError), match=r"--data|classes"):
-        export_bundle(checkpoint, tmp_path / "out.edgefew", data=one)
+        export_bundle(trained_source(checkpoint), tmp_path / "out.edgefew", data=one)
     assert not list(tmp_path.iterdir())
 
 
@@ -154,5 +155,5 @@ def test_what_stops_an_export_leaves_nothing_behind(
 
     monkeypatch.setattr("edgefew_export.bundle_writer._check_as_device", stop)
     with pytest.raises(SystemExit):
-        export_bundle(checkpoint, tmp_path / "never.edgefew")
+        export_bundle(trained_source(checkpoint), tmp_path / "never.edgefew")
     assert not list(tmp_path.iterdir())

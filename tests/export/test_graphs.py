@@ -191,7 +191,7 @@ def test_grey_is_pillows_grey() -> None:
     spec = InputSpec.image(16, 1, (0.0,), (1.0,))
     network = EmbeddingNetwork(torch.nn.Flatten(), spec)
     frame = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    ours = network.select_channels(torch.from_numpy(frame[None])).numpy()[0, 0]
+    ours = network.preprocessing.select_channels(torch.from_numpy(frame[None])).numpy()[0, 0]
     assert np.abs(ours - np.asarray(Image.fromarray(frame).convert("L"))).max() <= 1
 
 

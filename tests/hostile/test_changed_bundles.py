@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from edgefew_runtime import Bundle, BundleCorruptError, BundleError, BundleFormatError
-from edgefew_runtime.bundle import MAX_FILES, SIGNATURE_FILE, SUMS_FILE
+from edgefew_runtime.bundle import GOLDEN_FILE, MAX_FILES, SIGNATURE_FILE, SUMS_FILE
 
 from tests.hostile.conftest import SOAK, Child, Write, sealed
 
@@ -168,9 +169,14 @@ def test_a_bundle_larger_than_the_limit_is_refused_before_it_is_read(files: File
 
 def test_a_bundle_that_does_not_fit_into_memory_is_one_error(files: Files, write: Write, child: Child) -> None:
     path = write(files)
-    with (path / "golden.npz").open("r+b") as file:
-        file.truncate(1900 << 20)
-    code = "import sys; from edgefew_runtime import *\ntry: Bundle.open(sys.argv[1])\nexcept BundleError as e: print(e)"
+    with (path / GOLDEN_FILE).open("r+b") as file:
+        file.truncate(1100 << 20)  # sparse: takes no room
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    listed = [line for line in files[SUMS_FILE].decode().splitlines() if not line.endswith(f"  {GOLDEN_FILE}")]
+    by_name = sorted([*listed, f"{digest}  {GOLDEN_FILE}"], key=lambda line: line.partition("  ")[2])
+    (path / SUMS_FILE).write_text("".join(f"{line}\n" for line in by_name))
+    code = "import sys; from edgefew_runtime import *\ntry: Bundle.open(sys.argv[1]).golden()\n"
+    code += "except BundleError as e: print(e)"
     assert "memory" in child(code, path, megabytes=1024)
 
 

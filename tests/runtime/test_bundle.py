@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from edgefew_runtime import Bundle, BundleCorruptError, BundleError, BundleFormatError, SelfTestError
 from edgefew_runtime.bundle import SUMS_FILE, sums_text
 from edgefew_runtime.classifier import Classifier
+from edgefew_runtime.file_hash import file_sha256
 
 
 @pytest.fixture
@@ -81,6 +83,45 @@ def test_missing_and_added_files_are_refused(copy: Path) -> None:
     (copy / "golden.npz").unlink()
     with pytest.raises(BundleCorruptError, match=r"golden.npz .* is missing"):
         Bundle.open(copy)
+
+
+def test_a_file_changed_after_opening_is_refused_when_it_is_asked_for(copy: Path) -> None:
+    opened = Bundle.open(copy)
+    opened.model("enroll")
+    model = copy / "enroll/fp32/model.onnx"
+    content = model.read_bytes()
+    for changed in (content[:-1], content + b"\0", bytes([content[0] ^ 1]) + content[1:]):
+        model.write_bytes(changed)
+        with pytest.raises(BundleCorruptError, match=r"enroll/fp32/model\.onnx .* changed after"):
+            opened.model("enroll")
+    (copy / "golden.npz").unlink()
+    with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
+        opened.golden()
+    model.write_bytes(content)
+    assert opened.model("enroll") == content
+
+
+def test_an_opened_directory_is_not_held_in_memory(copy: Path) -> None:
+    large = 8 << 20
+    (copy / "embed/fp32/model.onnx").write_bytes(bytes(large))
+    seal(copy)
+    tracemalloc.start()
+    try:
+        Bundle.open(copy)
+        assert tracemalloc.get_traced_memory()[1] < large // 4
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [0, 1, 131_072, 300_000])
+def test_the_hash_of_a_file_is_that_of_its_first_bytes(tmp_path: Path, size: int) -> None:
+    content = np.random.default_rng(0).bytes(300_000)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        file.seek(7)
+        assert file_sha256(file, size) == hashlib.sha256(content[:size]).hexdigest()
+        assert file_sha256(file, 10**9) == hashlib.sha256(content).hexdigest()
 
 
 def test_links_are_refused(copy: Path) -> None:

@@ -188,8 +188,9 @@ def test_a_gallery_of_another_bundle_is_refused(
     classifier: Classifier, checkpoint: Path, gallery_path: Path, tmp_path: Path
 ) -> None:
     from edgefew_export.bundle_writer import export_bundle
+    from edgefew_export.sources.trained import trained_source
 
-    other = export_bundle(checkpoint, tmp_path / "other.edgefew", version="2")
+    other = export_bundle(trained_source(checkpoint), tmp_path / "other.edgefew", version="2")
     with pytest.raises(GalleryMismatchError):
         Classifier.open(other, gallery_path)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgefew_export.bundle_writer import export_bundle
+from edgefew_export.sources.trained import trained_source
 from edgefew_runtime import (
     Classifier,
     FrameError,
@@ -33,7 +34,9 @@ def frame(kind: int, source: int, take: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def next_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_bundle(checkpoint, tmp_path_factory.mktemp("next") / "figures.edgefew", version="2").path
+    return export_bundle(
+        trained_source(checkpoint), tmp_path_factory.mktemp("next") / "figures.edgefew", version="2"
+    ).path
 
 
 @pytest.fixture

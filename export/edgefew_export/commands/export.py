@@ -10,25 +10,65 @@ from pathlib import Path
 import click
 from edgefew_runtime import OperatingPoint
 from edgefew_runtime.commands.options import json_option, print_json
+from edgefew_runtime.manifest import FITS
+
+
+def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and 0 < int(part) <= 4096 for part in parts):
+        raise click.BadParameter(f"{text!r} is no size. Give a number of pixels, or height x width: 96x160.")
+    return int(parts[0]), int(parts[-1])
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("source")
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file to load into the network.")
+@click.option("--image-size", "size", callback=_size, help="What the network sees: 224, or height x width: 96x160.")
+@click.option("--channels", type=click.Choice(["1", "3"]), help="1 for grey.  [default: 3]")
+@click.option(
+    "--scaling",
+    type=click.Choice(["unit", "symmetric", "imagenet", "bytes"]),
+    help="Values to 0…1, to −1…1, to ImageNet's mean and deviation, or left at 0…255.",
+)
+@click.option("--fit", type=click.Choice(FITS), help="How a frame of another shape is made to fit.  [default: stretch]")
+@click.option("--order", type=click.Choice(["RGB", "BGR"]), help="Order of the colours that the network sees.")
+@click.option(
+    "--project",
+    type=click.Choice(["whiten", "lda"]),
+    help="Put a projection after the network, fitted on --project-data.",
+)
+@click.option("--dimension", type=click.IntRange(min=2), help="For --project: how many values an embedding then has.")
+@click.option(
+    "--project-data",
+    type=click.Path(path_type=Path),
+    help="For --project: a labelled folder of other classes than --data.",
+)
 @click.option("--name", help="The bundle's name. Default: that of the directory.")
 @click.option("--bundle-version", default="1", show_default=True, help="The bundle's own version.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Prove and calibrate on this labelled folder, of classes that training never saw, instead of on the "
-    "held-out classes in the checkpoint.",
+    help="Prove and calibrate on this labelled folder, of classes that training never saw. A checkpoint has held-out "
+    "classes of its own; every other source needs this.",
 )
 @click.option("--source-pattern", help="For --data: a regular expression that finds the source in a file name.")
 @click.option("--replace", "overwrite", is_flag=True, help="Put the new bundle in the place of one that is there.")
 @json_option
 def export(
-    checkpoint: Path,
+    source: str,
     bundle: Path,
+    weights: Path | None,
+    size: tuple[int, int] | None,
+    channels: str | None,
+    scaling: str | None,
+    fit: str | None,
+    order: str | None,
+    project: str | None,
+    dimension: int | None,
+    project_data: Path | None,
     name: str | None,
     bundle_version: str,
     data: Path | None,
@@ -36,23 +76,43 @@ def export(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Turn a checkpoint into a bundle that has proved itself against PyTorch.
+    """Turn a network into a bundle that has proved itself against it.
 
-    If the proof fails, no bundle is written and the exit status is 1.
+    SOURCE is a checkpoint of `edgefew train`; `efficientnet_lite0` with ImageNet weights; `timm:NAME`;
+    `module:factory`, a function of yours that returns a torch.nn.Module; or an ONNX file that embeds already. What the
+    network sees is said with --image-size and --scaling where the source does not know it. If the proof fails, no
+    bundle is written and the exit status is 1.
     """
     from edgefew_export.bundle_writer import export_bundle
     from edgefew_export.labelled_folder import read_labelled_folder
+    from edgefew_export.sources import DeclaredInput, open_source
+    from edgefew_export.sources.projected import ProjectionPlan
 
+    if (project is None) != (project_data is None) or (project is None and dimension is not None):
+        raise click.UsageError(
+            "--project, --project-data and --dimension belong together. Give the first two, or none."
+        )
+    if data is not None and project_data is not None and data.absolute() == project_data.absolute():
+        raise click.UsageError(
+            "--project-data is the folder of --data: the report would be about classes that the projection was fitted "
+            "on. Give other classes."
+        )
     folder = None if data is None else read_labelled_folder(data, source_pattern)
+    plan = None
+    if project is not None and project_data is not None:
+        plan = ProjectionPlan(project, read_labelled_folder(project_data), dimension)
+    declared = DeclaredInput(size, None if channels is None else int(channels), scaling, fit, order)
+    network = open_source(source, declared, weights)
     # As an exception, SIGTERM lets the writer clear away what it had begun.
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         opened = export_bundle(
-            checkpoint,
+            network,
             bundle,
             name=name,
             version=bundle_version,
             data=folder,
+            projection=plan,
             overwrite=overwrite,
             progress=lambda step: click.echo(f"{step} …", err=True),
         )
@@ -66,15 +126,22 @@ def export(
     worst = max(b["max_abs_error"] for b in embedding["batch_sizes"].values())
     accuracy = episodes["bundle"]
     sizes = ", ".join(embedding["batch_sizes"])
-    click.echo(f"✓ embeddings equal PyTorch's to {worst:.1e} at batch sizes {sizes}")
+    click.echo(f"✓ embeddings equal those of {report['reference']} to {worst:.1e} at batch sizes {sizes}")
     click.echo(f"✓ resized frames: cosine at least {embedding['resized_frames']['cosine_min']:.5f}")
     click.echo(
-        f"✓ {episodes['agreement']:.2%} of {episodes['decisions']} decisions over {accuracy['episodes']} episodes agree"
+        f"✓ {episodes['agreement']:.2%} of {episodes['decisions']} decisions over {accuracy['episodes']} episodes "
+        f"agree ({episodes['agreement_with_own_resize']:.2%} where the bundle resizes by itself)"
     )
     click.echo(
         f"✓ {accuracy['way']}-way {accuracy['shot']}-shot on unseen classes: {accuracy['accuracy']:.1%} ± "
         f"{accuracy['ci95']:.1%}"
     )
+    if "projection" in report:
+        fitted = report["projection"]
+        click.echo(
+            f"  {fitted['kind']} projection, {fitted['from']} → {fitted['to']} values: "
+            f"{fitted['without']['accuracy']:.1%} without it, {fitted['with']['accuracy']:.1%} with it"
+        )
     click.echo(_promised(opened.manifest.operating_points))
     click.echo(f"{bundle}: bundle {opened.id[:12]}…, {report['variants']['fp32']['bytes']['embed'] / 1e6:.1f} MB")
 

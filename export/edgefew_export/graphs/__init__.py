@@ -8,10 +8,20 @@ import onnx
 from edgefew_runtime import ExportError
 
 from .classify import classify_graph
-from .embed import IR_VERSION, OPSET, embed_graph
+from .embed import IR_VERSION, OPSET, embed_graph, preprocessing_graph
+from .ends import project, unit_rows
 from .enroll import enroll_graph
 
-__all__ = ["classify_graph", "embed_graph", "enroll_graph", "serialize"]
+__all__ = [
+    "OPSET",
+    "classify_graph",
+    "embed_graph",
+    "enroll_graph",
+    "preprocessing_graph",
+    "project",
+    "serialize",
+    "unit_rows",
+]
 
 
 def serialize(model: onnx.ModelProto, role: str, metadata: Mapping[str, str]) -> bytes:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import onnx
 import torch
 from edgefew_runtime import ExportError, InputSpec
-from onnx import TensorProto, helper
 
-from ..preprocessing import EmbeddingNetwork
+from ..preprocessing import EmbeddingNetwork, Preprocessing
+from .fit import take_any_size
 
 OPSET, IR_VERSION = 18, 8
 """Read by every ONNX Runtime from 1.14 on."""
@@ -27,12 +27,19 @@ def embed_graph(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
     """
     if network.training:
         raise ExportError("The network is in training mode: batch norm would depend on the batch. Call .eval() first.")
-    model = _trace(network, spec)
-    _put_resize_first(model.graph, spec)
+    model = _trace(network, spec, "embeddings")
+    take_any_size(model.graph, spec)
     return model
 
 
-def _trace(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
+def preprocessing_graph(spec: InputSpec) -> onnx.ModelProto:
+    """`(frames: uint8 [n, H, W, 3]) → images: float32 [n, C, h, w]`, any H and W: what comes before a network."""
+    model = _trace(Preprocessing(spec).eval(), spec, "images")
+    take_any_size(model.graph, spec)
+    return model
+
+
+def _trace(network: torch.nn.Module, spec: InputSpec, output: str) -> onnx.ModelProto:
     height, width = spec.size
     # Two frames: an example batch of one would fix the batch to one.
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
@@ -45,7 +52,7 @@ def _trace(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
                 external_data=False,
                 opset_version=OPSET,
                 input_names=["frames"],
-                output_names=["embeddings"],
+                output_names=[output],
                 dynamic_shapes={"frames": {0: torch.export.Dim("n")}},
             )
     except Exception as error:
@@ -68,30 +75,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _put_resize_first(graph: onnx.GraphProto, spec: InputSpec) -> None:
-    """Let the graph take frames of any size.
-
-    On uint8 [n, H, W, 3], before anything else: within 1/255 of Pillow's antialiased BILINEAR, and as fast. Casting
-    first would cost a float copy of the whole frame; without antialias the mean error is 23/255.
-    """
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            if name == "frames":
-                node.input[index] = "resized"
-    resize = helper.make_node(
-        "Resize",
-        ["frames", "", "", "resized_size"],
-        ["resized"],
-        name="resize",
-        mode="linear",
-        antialias=1,
-        exclude_outside=1,
-        coordinate_transformation_mode="half_pixel",
-        axes=[1, 2],
-    )
-    graph.node.insert(0, resize)
-    graph.initializer.append(helper.make_tensor("resized_size", TensorProto.INT64, [2], list(spec.size)))
-    del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", "height", "width", 3]))

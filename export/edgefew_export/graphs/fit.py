@@ -1,0 +1,116 @@
+"""The first nodes of the embed graph: a frame of any height and width, made to fit what the backbone sees.
+
+On uint8 [n, H, W, 3], before anything else: within 1/255 of Pillow's antialiased BILINEAR, and as fast. Casting first
+would cost a float copy of the whole frame; without antialias the mean error is 23/255. `preprocessing.resize` does the
+same with Pillow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+from edgefew_runtime import InputSpec
+from onnx import TensorProto, helper
+
+from ..preprocessing import BARS
+
+
+def take_any_size(graph: onnx.GraphProto, spec: InputSpec) -> None:
+    """Put the nodes before a graph whose input `frames` has the backbone's own size, so that it takes frames of any."""
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name == "frames":
+                node.input[index] = "fitted"
+    steps = _Steps(spec.size)
+    {"stretch": _stretch, "crop": _crop, "letterbox": _letterbox}[spec.fit](steps)
+    for place, step in enumerate(steps.nodes):
+        graph.node.insert(place, step)
+    graph.initializer.extend(steps.constants)
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", "height", "width", 3]))
+
+
+class _Steps:
+    """Nodes in the making. Their arithmetic is on int64 [1]: heights and widths."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"fit_{output}", **attributes))
+        return output
+
+    def constant(self, name: str, *values: int) -> str:
+        if name not in {tensor.name for tensor in self.constants}:
+            self.constants.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
+        return name
+
+    def height_and_width(self) -> tuple[str, str]:
+        return (
+            self.add("Shape", ["frames"], "frame_height", start=1, end=2),
+            self.add("Shape", ["frames"], "frame_width", start=2, end=3),
+        )
+
+    def resize(self, frames: str, sizes: str, output: str) -> str:
+        return self.add(
+            "Resize",
+            [frames, "", "", sizes],
+            output,
+            mode="linear",
+            antialias=1,
+            exclude_outside=1,
+            coordinate_transformation_mode="half_pixel",
+            axes=[1, 2],
+        )
+
+
+def _stretch(steps: _Steps) -> None:
+    steps.resize("frames", steps.constant("fit_size", *steps.size), "fitted")
+
+
+def _crop(steps: _Steps) -> None:
+    """The largest rectangle of the right shape in the middle, then resized."""
+    height, width = (
+        steps.constant("fit_height", steps.size[0]),
+        steps.constant("fit_width", steps.size[1]),
+    )
+    high, wide = steps.height_and_width()
+    one, two = steps.constant("one", 1), steps.constant("two", 2)
+    parts = {}
+    for name, own, other, to, other_to in (("high", high, wide, height, width), ("wide", wide, high, width, height)):
+        scaled = steps.add("Div", [steps.add("Mul", [other, to], f"{name}_times"), other_to], f"{name}_scaled")
+        kept = steps.add("Max", [one, steps.add("Min", [own, scaled], f"{name}_least")], f"{name}_kept")
+        start = steps.add("Div", [steps.add("Sub", [own, kept], f"{name}_rest"), two], f"{name}_start")
+        parts[name] = (start, steps.add("Add", [start, kept], f"{name}_end"))
+    starts = steps.add("Concat", [parts["high"][0], parts["wide"][0]], "crop_start", axis=0)
+    ends = steps.add("Concat", [parts["high"][1], parts["wide"][1]], "crop_end", axis=0)
+    cropped = steps.add("Slice", ["frames", starts, ends, steps.constant("fit_axes", 1, 2)], "cropped")
+    steps.resize(cropped, steps.constant("fit_size", *steps.size), "fitted")
+
+
+def _letterbox(steps: _Steps) -> None:
+    """Resized to fit as a whole, and grey bars on two sides."""
+    height, width = (
+        steps.constant("fit_height", steps.size[0]),
+        steps.constant("fit_width", steps.size[1]),
+    )
+    high, wide = steps.height_and_width()
+    one, two = steps.constant("one", 1), steps.constant("two", 2)
+    sizes, before, after = [], [], []
+    for name, own, other, to, other_to in (("high", high, wide, height, width), ("wide", wide, high, width, height)):
+        doubled = steps.add("Mul", [steps.add("Mul", [own, other_to], f"{name}_times"), two], f"{name}_doubled")
+        rounded = steps.add("Add", [doubled, other], f"{name}_rounded")
+        scaled = steps.add("Div", [rounded, steps.add("Mul", [other, two], f"{name}_twice")], f"{name}_scaled")
+        new = steps.add("Max", [one, steps.add("Min", [to, scaled], f"{name}_least")], f"{name}_new")
+        rest = steps.add("Sub", [to, new], f"{name}_rest")
+        sizes.append(new)
+        before.append(steps.add("Div", [rest, two], f"{name}_before"))
+        after.append(steps.add("Sub", [rest, before[-1]], f"{name}_after"))
+    small = steps.resize("frames", steps.add("Concat", sizes, "small_size", axis=0), "small")
+    pads = steps.add("Concat", [*before, *after], "bars", axis=0)
+    steps.constants.append(helper.make_tensor("bars_grey", TensorProto.UINT8, [], [BARS]))
+    steps.add("Pad", [small, pads, "bars_grey", steps.constant("fit_axes", 1, 2)], "fitted", mode="constant")

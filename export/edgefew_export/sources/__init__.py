@@ -1,0 +1,114 @@
+"""Where a network comes from. Each kind has a file here; all come down to a `Source`.
+
+A checkpoint of `edgefew train`, `efficientnet_lite0` with ImageNet weights, `timm:NAME`, `module:factory` for any
+PyTorch network, or an ONNX file that embeds already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefew_runtime import InputSpec, SourceError
+
+from .source import Source
+
+SCALINGS = {
+    "unit": ((0.0,), (1.0,)),
+    "symmetric": ((0.5,), (0.5,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "bytes": ((0.0,), (1 / 255,)),
+}
+"""By name what is subtracted from value / 255, and what the rest is divided by: to 0…1, to −1…1, to ImageNet's mean and
+deviation, or left at 0…255.
+"""
+
+
+@dataclass(frozen=True)
+class DeclaredInput:
+    """What the user says of a network's input; None for what is left to the source.
+
+    Attributes:
+        size: height and width.
+        channels: 1 or 3.
+        scaling: a name of `SCALINGS`.
+        fit: a name of `FITS`.
+        order: "RGB" or "BGR".
+    """
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    scaling: str | None = None
+    fit: str | None = None
+    order: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said."""
+        return self == DeclaredInput()
+
+    def spec(self, size: tuple[int, int] | None = None, scaling: str | None = None) -> InputSpec:
+        """The specification, with these values for what was not said.
+
+        Raises:
+            SourceError: the size or the scaling is known neither from the user nor from the source, or does not fit.
+        """
+        size, scaling = self.size or size, self.scaling or scaling
+        if size is None or scaling is None:
+            missing = " and ".join(
+                name for name, value in (("--image-size", size), ("--scaling", scaling)) if value is None
+            )
+            raise SourceError(
+                f"{missing} must be given for this source: they are not known from it, and a wrong guess costs "
+                "accuracy in silence."
+            )
+        channels = self.channels or 3
+        mean, std = SCALINGS[scaling]
+        if len(mean) > channels:
+            raise SourceError(f"The scaling {scaling!r} is for 3 channels; the network takes {channels}.")
+        if channels == 1 and self.order == "BGR":
+            raise SourceError("A grey network has no order of colours. Leave out --order.")
+        each = (mean * channels)[:channels], (std * channels)[:channels]
+        return InputSpec.image(size, channels, *each, fit=self.fit or "stretch", order=self.order or "RGB")
+
+
+def open_source(name: str, declared: DeclaredInput, weights: Path | None = None) -> Source:
+    """The source of a name as the command line has it.
+
+    Args:
+        name: a checkpoint's path, an ONNX file's path, `efficientnet_lite0`, `timm:NAME` or `module:factory`.
+        declared: what is said of its input.
+        weights: a safetensors file to load into the network.
+
+    Raises:
+        SourceError: there is no such source, or it cannot be exported.
+        CheckpointError: a checkpoint cannot be read.
+    """
+    path = Path(name)
+    if path.suffix == ".onnx":
+        from .onnx_file import onnx_source
+
+        _refuse(weights is not None, name, "--weights")
+        return onnx_source(path, declared)
+    if name == "efficientnet_lite0":
+        from .pretrained import efficientnet_lite0
+
+        return efficientnet_lite0(declared, weights)
+    if name.startswith("timm:"):
+        from .timm_model import timm_source
+
+        return timm_source(name.removeprefix("timm:"), declared, weights)
+    if not path.exists() and ":" in name:
+        from .factory import factory_source
+
+        return factory_source(name, declared, weights)
+    from .trained import trained_source
+
+    _refuse(weights is not None, name, "--weights")
+    _refuse(not declared.is_empty, name, "an input (--image-size, --channels, --scaling, --fit, --order)")
+    return trained_source(path)
+
+
+def _refuse(given: bool, name: str, what: str) -> None:
+    if given:
+        raise SourceError(f"{name} has its own; {what} cannot be given with it. Leave it out.")

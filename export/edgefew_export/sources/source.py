@@ -1,0 +1,106 @@
+"""Something that embeds: what every kind of source comes down to before a bundle is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from edgefew_runtime import InputSpec, SourceError
+from torch import nn
+
+from ..checkpoint import HeldOut
+from ..evaluation import Embed, torch_embedder
+from ..graphs import embed_graph
+from ..preprocessing import EmbeddingNetwork
+
+_SAME = 1e-3
+"""The most by which a vector may depend on the rest of its batch, as a share of its length."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network with its preprocessing.
+
+    Attributes:
+        graph: makes `embed(frames) → embeddings` of it.
+        reference: the same by the software that it comes from, with Pillow's resize: what the graph is compared with.
+        framework: that software's name.
+        input: what it takes, and what is done to it first.
+        lineage: what it was made from, as JSON; no paths.
+        held_out: frames of classes that training never saw, if it carries any.
+    """
+
+    graph: Callable[[], onnx.ModelProto]
+    reference: Embed
+    framework: str
+    input: InputSpec
+    lineage: Mapping[str, Any]
+    held_out: HeldOut | None = None
+
+
+def torch_source(
+    backbone: nn.Module, spec: InputSpec, lineage: Mapping[str, Any], held_out: HeldOut | None = None
+) -> Source:
+    """A backbone in PyTorch: float32 [n, C, h, w] → [n, d].
+
+    Raises:
+        SourceError: it is in training mode, does not give [n, d], or a vector depends on the rest of its batch.
+    """
+    _check(backbone, spec)
+    network = EmbeddingNetwork(backbone, spec).eval()
+    return Source(lambda: embed_graph(network, spec), torch_embedder(network, spec), "PyTorch", spec, lineage, held_out)
+
+
+def _check(backbone: nn.Module, spec: InputSpec) -> None:
+    modes = [name or type(backbone).__name__ for name, module in backbone.named_modules() if module.training]
+    if modes:
+        raise SourceError(
+            f"The network is in training mode ({modes[0]}): dropout and batch norm would make its output depend on "
+            "chance and on the batch. Call .eval() on it before it is returned."
+        )
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.normal(size=(3, spec.channels, *spec.size)).astype(np.float32))
+    try:
+        with torch.inference_mode():
+            together, alone = backbone(images), backbone(images[:1])
+    except Exception as error:
+        raise SourceError(
+            f"The network cannot take float32 {list(images.shape)} ({type(error).__name__}: {error}). Check the size, "
+            "the channels and the weights."
+        ) from error
+    check_vectors(together, alone)
+
+
+def check_vectors(together: object, alone: object) -> None:
+    """Refuse what is not a vector for each of three images, and the same for the first of them alone.
+
+    Args:
+        together: what three images gave; a tensor or array [3, d] is right.
+        alone: what the first of them gave by itself.
+
+    Raises:
+        SourceError: it is not.
+    """
+    if not isinstance(together, (torch.Tensor, np.ndarray)) or not isinstance(alone, (torch.Tensor, np.ndarray)):
+        raise SourceError(
+            f"The network gives a {type(together).__name__}; one tensor [n, d] was expected. Wrap it in a module that "
+            "returns the embedding alone."
+        )
+    whole, single = np.asarray(together), np.asarray(alone)
+    if whole.ndim != 2 or whole.shape[0] != 3 or single.shape != (1, whole.shape[1]):
+        raise SourceError(
+            f"The network gives {list(whole.shape)} for three images; [3, d] was expected: one vector an image. Pool "
+            "or flatten its output first."
+        )
+    if not np.isfinite(whole).all() or not np.abs(whole).sum(axis=1).all():
+        raise SourceError("The network gives NaN, infinity or a zero vector for noise. Check its weights.")
+    change = float(np.linalg.norm(whole[0] - single[0]) / np.linalg.norm(whole[0]))
+    if change > _SAME:
+        raise SourceError(
+            f"A vector changes by {change:.1%} with the rest of its batch. An embedding must depend on its own image "
+            "alone: batch norm must use its running statistics, and nothing may be normalised over the batch."
+        )
