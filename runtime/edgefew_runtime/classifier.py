@@ -223,9 +223,16 @@ class Classifier:
         return _added(examples, self.gallery.reject(label, examples, actor))
 
     def calibrate(
-        self, strangers: FrameLike | Sequence[FrameLike], actor: str = "", *, keep_frames: bool = False
+        self,
+        strangers: FrameLike | Sequence[FrameLike],
+        actor: str = "",
+        *,
+        keep_frames: bool = False,
+        replace: bool = False,
     ) -> Added:
         """Keep frames of this site that are of no class, so that the threshold is measured on them; all or none.
+
+        With `replace` they take the place of those that were given before.
 
         `promise()` then says what they are enough for. The threshold follows the gallery as it grows.
 
@@ -233,7 +240,7 @@ class Classifier:
             ClassConflictError: a frame is enrolled; nothing was kept.
         """
         examples, _ = self._examples(strangers, keep_frames)
-        return _added(examples, self.gallery.calibrate(examples, actor))
+        return _added(examples, self.gallery.calibrate(examples, actor, replace=replace))
 
     def promise(self, false_accept_rate: float | None = None) -> Promise | None:
         """What the answers promise now, at the rate in use or at another; None if this classifier always answers."""

@@ -20,6 +20,10 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         GalleryError: something of that name is there already.
     """
+    if path.name in ("", "..") or path.is_dir():
+        raise GalleryError(f"{path} is a folder; a name for a new file was expected.")
+    if not path.absolute().parent.is_dir():
+        raise GalleryError(f"There is no folder {path.absolute().parent} for {path.name}. Create it first.")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part

@@ -34,6 +34,9 @@ class Profile:
     spinning: bool
 
 
+MAX_THREADS = 1024
+"""More would only fill the memory with their stacks."""
+
 PROFILES = {"power": Profile(threads=1, spinning=False), "latency": Profile(threads=None, spinning=True)}
 DEFAULT_PROFILE = "power"
 
@@ -134,6 +137,8 @@ def thread_count(threads: int | None, profile: str = DEFAULT_PROFILE) -> int:
         raise EdgeFewError(f"There is no profile {profile!r}; there are: {', '.join(PROFILES)}.")
     if threads is not None and threads < 1:
         raise EdgeFewError(f"{threads} threads were asked for; give 1 or more, or none for the profile's own.")
+    if threads is not None and threads > MAX_THREADS:
+        raise EdgeFewError(f"{threads} threads were asked for; {MAX_THREADS} are the most.")
     return threads or PROFILES[profile].threads or physical_cores()
 
 

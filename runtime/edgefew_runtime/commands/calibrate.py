@@ -40,7 +40,10 @@ RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
     multiple=True,
     help="A folder of images, or an image, of things of this site that are not enrolled. May be given again.",
 )
-@click.option("--clear", is_flag=True, help="First take out the negatives that were given before.")
+@click.option(
+    "--clear", is_flag=True, help="Take out the negatives that were given before: all or nothing with the new ones."
+)
+@click.option("--erase", is_flag=True, help="Delete the negatives given before from the disk. This cannot be undone.")
 @click.option(
     "--false-accept-rate",
     "rates",
@@ -58,6 +61,7 @@ def calibrate(
     gallery: Path,
     negatives: tuple[Path, ...],
     clear: bool,
+    erase: bool,
     rates: tuple[float, ...],
     keep_frames: bool,
     actor: str | None,
@@ -71,12 +75,16 @@ def calibrate(
     embeddings), so that thresholds follow when it grows. Different things in different pictures count; ten pictures of
     one thing tell little more than one.
     """
+    if erase and negatives:
+        raise click.UsageError("--erase does not go with --negatives. Erase first, then give the new ones.")
     require_gallery(gallery)
     files = [file for path in negatives for file in _images(path)]
     with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=None) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
-        cleared = classifier.gallery.clear(actor_name(actor)) if clear else 0
-        added = classifier.calibrate(files, actor_name(actor), keep_frames=keep_frames) if files else None
+        who = actor_name(actor)
+        cleared = classifier.gallery.clear(who) if clear and not files else 0
+        erased = classifier.gallery.erase_strangers(who) if erase else 0
+        added = classifier.calibrate(files, who, keep_frames=keep_frames, replace=clear) if files else None
         promises = [p for rate in rates or RATES if (p := classifier.promise(rate)) is not None]
         held = len(classifier.gallery.strangers())
         scores = leave_one_out(classifier.gallery.content())
@@ -84,6 +92,8 @@ def calibrate(
         click.echo(f"{len(added.accepted)} negatives added, {held} in all")
     elif cleared and not as_json:
         click.echo(f"{plural(cleared, 'negative')} taken out")
+    if erased and not as_json:
+        click.echo(f"{plural(erased, 'negative')} erased")
     judged, right = int(scores.judged.sum()), scores.own[scores.right]
     for promise in promises:
         recognised = None if promise.threshold is None else int((right >= promise.threshold).sum())

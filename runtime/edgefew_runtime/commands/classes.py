@@ -66,7 +66,9 @@ def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, 
 @click.command()
 @click.argument("bundle_and_label", nargs=-1, metavar="[BUNDLE] [CLASS]")
 @click.option(
-    "--example", type=int, help="Take this one example out instead of a class; `edgefew examples` lists them."
+    "--example",
+    type=click.IntRange(1, 2**63 - 1),
+    help="Take this one example out instead of a class; `edgefew examples` lists them.",
 )
 @click.option("--erase", is_flag=True, help="Delete the class's examples from the disk too. This cannot be undone.")
 @gallery_option

@@ -14,6 +14,7 @@ from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Classifier
 from edgefew_runtime.consensus import TrackAnswer, track_answer
 from edgefew_runtime.drift import DriftStatus, DriftWatch
 from edgefew_runtime.errors import EdgeFewError, FrameError
+from edgefew_runtime.regular_file import read_regular
 
 from .options import bundle_argument, gallery_option, json_option, print_json, provider_option, require_gallery
 
@@ -31,7 +32,9 @@ from .options import bundle_argument, gallery_option, json_option, print_json, p
 )
 @click.option("--always-answer", is_flag=True, help="Never answer unknown.")
 @click.option(
-    "--coverage", type=float, help="Also name every class that it may be, right with this probability (0.9, say)."
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Also name every class that it may be, right with this probability (0.9, say).",
 )
 @click.option("--track", is_flag=True, help="The files are frames of one thing: also say what they agree on.")
 @click.option(
@@ -97,12 +100,18 @@ def classify(
         raise SystemExit(1)
 
 
+_LARGEST_WATCH = 4_000_000
+"""Bytes of a watch's file: many times what a thousand scores take."""
+
+
 def _keep_watch(file: Path, classifier: Classifier, answers: Sequence[Answer | TrackAnswer]) -> DriftStatus:
     """Tell the watch in the file of these answers; the file is made by the first."""
     if file.exists():
         try:
-            watch = DriftWatch.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            watch = DriftWatch.from_dict(json.loads(read_regular(file, _LARGEST_WATCH)))
+        except OSError as error:
+            raise EdgeFewError(f"The drift watch {file} cannot be read: {error.strerror or error}.") from None
+        except (ValueError, RecursionError, EdgeFewError) as error:
             raise EdgeFewError(f"{file} is no drift watch ({error}). Give another file, or delete it.") from None
     else:
         promised = classifier.promise()

@@ -44,7 +44,11 @@ def log(bundle: Path | None, gallery: Path, verify: bool, as_json: bool) -> None
 
 @click.command()
 @optional_bundle_argument
-@click.option("--to", type=int, help="Go back to the state right after this event; `edgefew log` shows the numbers.")
+@click.option(
+    "--to",
+    type=click.IntRange(min=1),
+    help="Go back to the state right after this event; `edgefew log` shows the numbers.",
+)
 @gallery_option
 @actor_option
 @passphrase_option

@@ -21,7 +21,10 @@ _MIN_SQLITE = (3, 37, 0)
 
 
 class Database:
-    """An open gallery file. Every use is inside `reading` or `writing`: they hold the lock and explain SQLite's errors.
+    """An open gallery file. Every use is inside `reading` or `writing`: they hold a lock and explain SQLite's errors.
+
+    A file has a connection for reading and, from the first change on, one for writing, each with its lock: who waits to
+    write, for another process perhaps, does not keep other threads from reading.
 
     Args:
         path: the file; None keeps it in memory.
@@ -45,82 +48,102 @@ class Database:
             raise GalleryError(f"SQLite {sqlite3.sqlite_version} is too old: a gallery needs 3.37 or newer.")
         self._path, self._bundle_id, self._first_event = path, bundle_id, first_event
         self._meta = {"bundle_id": bundle_id, "dimension": str(dimension)}
-        self._lock = threading.RLock()
+        self._writing = threading.RLock()
+        self._reading = self._writing if path is None else threading.RLock()
+        self._writer: sqlite3.Connection | None = None
+        self._writing_thread: int | None = None
         self._own_changes = 0
         # A gallery that is not there yet is empty; the first change makes the file. So a mistake before it leaves none.
         self._is_pending = path is not None and _is_empty(path)
         if self._is_pending and (bundle_id is None or dimension is None):
             raise GalleryFormatError(f"There is no gallery {path}. Check the path, or enroll a class first.")
-        self._connection = self._open(None if self._is_pending else path, create=self._is_pending or path is None)
+        self._reader = self._open(None if self._is_pending else path, create=self._is_pending or path is None)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, to read one state of the gallery with."""
-        with self._lock, self._explained():
+        """A connection, to read one state of the gallery with: inside `writing`, the one that it is about to leave."""
+        if self._writer is not None and self._writing_thread == threading.get_ident():
+            yield self._writer
+            return
+        with self._reading, self._explained():
             self._leave_pending(create=False)
-            if self._connection.in_transaction:
-                yield self._connection
+            if self._reader.in_transaction:
+                yield self._reader
                 return
-            self._connection.execute("BEGIN")
+            self._reader.execute("BEGIN")
             try:
-                yield self._connection
+                yield self._reader
             finally:
-                self._connection.execute("ROLLBACK")
+                self._reader.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection, inside a transaction that is on the disk when the block ends, or undone where it fails."""
-        with self._lock, self._explained():
-            self._leave_pending(create=True)
+        """A connection, inside a transaction that is on the disk when the block ends, or undone where it fails."""
+        with self._writing, self._explained():
+            writer = self._opened_writer()
             # IMMEDIATE takes the write lock now: a transaction that read first could find its snapshot outdated later.
-            self._connection.execute("BEGIN IMMEDIATE")
+            writer.execute("BEGIN IMMEDIATE")
+            self._writing_thread = threading.get_ident()
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
+                yield writer
+                writer.execute("COMMIT")
             except BaseException:
                 # After a full disk SQLite may have rolled back by itself; that must not hide the first error.
                 with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
+                    writer.execute("ROLLBACK")
                 raise
+            finally:
+                self._writing_thread = None
             self._own_changes += 1
 
     def version(self) -> tuple[int, int]:
         """A value that changes whenever any process changes the file; costs microseconds."""
         # Asked for at every answer: no more is done here than must be.
-        with self._lock:
+        with self._reading:
             if self._path is None:
                 return self._own_changes, 0
             if self._is_pending:
                 with self._explained():
                     self._leave_pending(create=False)
             try:
-                return self._own_changes, self._connection.execute("PRAGMA data_version").fetchone()[0]
+                return self._own_changes, self._reader.execute("PRAGMA data_version").fetchone()[0]
             except sqlite3.Error:
                 with self._explained():
                     raise
 
     def back_up(self, copy: Path) -> None:
         """Write the file's pages, as they are at one moment, to another file."""
-        with self._lock, self._explained(), contextlib.closing(sqlite3.connect(copy)) as target:
+        with self._reading, self._explained(), contextlib.closing(sqlite3.connect(copy)) as target:
             self._leave_pending(create=False)
-            self._connection.backup(target)  # all pages in one step: a writer waits, or comes before or after
+            self._reader.backup(target)  # all pages in one step: a writer waits, or comes before or after
 
     def empty_log_file(self) -> None:
         """Overwrite what the write-ahead log still holds of deleted rows."""
-        with self._lock, self._explained():
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Both locks: the log cannot be emptied while this object reads.
+        with self._writing, self._reading, self._explained():
+            self._opened_writer().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _opened_writer(self) -> sqlite3.Connection:
+        """The connection for writing; in memory, the only one."""
+        if self._writer is None:
+            with self._reading:
+                self._leave_pending(create=True)
+            self._writer = self._reader if self._path is None else self._open(self._path, create=False)
+        return self._writer
 
     def _leave_pending(self, *, create: bool) -> None:
         """Go over to the file once there is one: made by this call, or meanwhile by another process."""
         if not self._is_pending or not (create or (self._path is not None and not _is_empty(self._path))):
             return
         connection = self._open(self._path, create=create)
-        self._connection.close()
-        self._connection, self._is_pending = connection, False
+        self._reader.close()
+        self._reader, self._is_pending = connection, False
         self._own_changes += 1
 
     def _open(self, path: Path | None, *, create: bool) -> sqlite3.Connection:

@@ -193,4 +193,5 @@ def check_conflicts(db: sqlite3.Connection, incoming: Mapping[str, Sequence[Exam
 def refuse_erased(event: events.Event) -> None:
     """Raise if an event was an erase: what it took is gone."""
     if event.kind == "erase":
-        raise NothingToUndoError(f"Event {event.id} erased {event.payload['label']!r}; that cannot be undone.")
+        what = repr(event.payload["label"]) if event.payload["class"] is not None else "the strangers"
+        raise NothingToUndoError(f"Event {event.id} erased {what}; that cannot be undone.")

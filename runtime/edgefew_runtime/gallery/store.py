@@ -8,8 +8,8 @@ removing, undoing and re-enrolling give the same bits as never having done it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import compress
 from pathlib import Path
@@ -101,16 +101,24 @@ class Gallery(GalleryReader):
         label = check_label(label)
         with self._writing(actor) as change:
             class_id = queries.find(change.db, label)
-            negatives = [replace(example, negative=True) for example in examples]
+            negatives = [dataclasses.replace(example, negative=True) for example in examples]
             return self._add_new(change, "reject", class_id, label, negatives)
 
-    def calibrate(self, strangers: Sequence[Example], actor: str = "") -> list[bool]:
+    def calibrate(self, strangers: Sequence[Example], actor: str = "", *, replace: bool = False) -> list[bool]:
         """Keep embeddings of what is of no class, for thresholds; tells for each whether it was added.
+
+        Args:
+            strangers: the embeddings.
+            actor: who does it, for the log.
+            replace: take out those that were given before, in the same transaction; in the log, and for `undo`, that is
+                an event of its own.
 
         Raises:
             ClassConflictError: a picture is enrolled as an example of a class; nothing was kept.
         """
         with self._writing(actor) as change:
+            if replace:
+                self._clear(change)
             for example in strangers:
                 found = queries.examples(change.db, "NOT negative AND source_sha256 = ?", example.source_sha256)
                 if found:
@@ -118,7 +126,7 @@ class Gallery(GalleryReader):
                         f"{example.source} is enrolled as {found[0].label!r} (example {found[0].id}), so it is no "
                         "stranger. Nothing was changed. Leave it out."
                     )
-            kept = [replace(example, negative=True) for example in strangers]
+            kept = [dataclasses.replace(example, negative=True) for example in strangers]
             new = queries.new_ones(change.db, None, kept)
             if any(new):
                 payload = {"label": "", "strangers": sum(new)}
@@ -128,12 +136,16 @@ class Gallery(GalleryReader):
     def clear(self, actor: str = "") -> int:
         """Take all strangers out; gives how many there were. `undo` brings them back."""
         with self._writing(actor) as change:
-            (number,) = change.db.execute(
-                "SELECT count(*) FROM example WHERE class_id IS NULL AND removed_by IS NULL"
-            ).fetchone()
-            if number:
-                event = change.log("clear", {"label": "", "class": None, "strangers": number})
-                change.take_out("class_id IS ?", None, event)
+            return self._clear(change)
+
+    @staticmethod
+    def _clear(change: Change) -> int:
+        (number,) = change.db.execute(
+            "SELECT count(*) FROM example WHERE class_id IS NULL AND removed_by IS NULL"
+        ).fetchone()
+        if number:
+            event = change.log("clear", {"label": "", "class": None, "strangers": number})
+            change.take_out("class_id IS ?", None, event)
         return int(number)
 
     def forget(self, label: str, actor: str = "") -> int:
@@ -241,19 +253,36 @@ class Gallery(GalleryReader):
     def erase(self, label: str, actor: str = "") -> int:
         """Delete a class's embeddings and kept frames from the disk, those forgotten earlier too; gives how many.
 
-        Cannot be undone.
+        Every class that has this name now, enrolled or forgotten. Cannot be undone.
 
         Raises:
             UnknownClassError: the gallery never held a class of that name.
         """
         with self._writing(actor) as change:
-            class_id = queries.find(change.db, label, forgotten_too=True)
-            (erased,) = change.db.execute("SELECT count(*) FROM example WHERE class_id = ?", (class_id,)).fetchone()
+            queries.find(change.db, label, forgotten_too=True)
+            rows = change.db.execute("SELECT id FROM class WHERE label = ? ORDER BY id", (check_label(label),))
+            erased = sum([self._erase(change, label, class_id) for (class_id,) in rows.fetchall()])
+        self._database.empty_log_file()
+        return erased
+
+    def erase_strangers(self, actor: str = "") -> int:
+        """Delete all strangers and their kept frames from the disk, those cleared earlier too; gives how many.
+
+        Cannot be undone.
+        """
+        with self._writing(actor) as change:
+            erased = self._erase(change, "", None)
+        self._database.empty_log_file()
+        return erased
+
+    @staticmethod
+    def _erase(change: Change, label: str, class_id: int | None) -> int:
+        (erased,) = change.db.execute("SELECT count(*) FROM example WHERE class_id IS ?", (class_id,)).fetchone()
+        if erased:
             event = change.log("erase", {"label": label, "class": class_id, "examples": erased})
             change.take_out("class_id IS ?", class_id, event)
-            change.db.execute("DELETE FROM example WHERE class_id = ?", (class_id,))
+            change.db.execute("DELETE FROM example WHERE class_id IS ?", (class_id,))
             change.db.execute("DELETE FROM frame WHERE source_sha256 NOT IN (SELECT source_sha256 FROM example)")
-        self._database.empty_log_file()
         return int(erased)
 
     def undo(self, actor: str = "") -> events.Event:
@@ -277,10 +306,14 @@ class Gallery(GalleryReader):
         An undo that came later is undone too. All or none.
 
         Raises:
-            NothingToUndoError: nothing stands after it, or an erase does.
+            NothingToUndoError: there is no such event, nothing stands after it, or an erase does.
         """
         with self._writing(actor) as change:
             log = events.read(change.db)
+            if not 1 <= to <= log[-1].id:
+                raise NothingToUndoError(
+                    f"There is no event {to} to go back to: they are numbered 1 to {log[-1].id} (`edgefew log`)."
+                )
             later = [event for event in events.standing(log) if event.id > to]
             undone = [event for event in later if event.kind in UNDOABLE or (event.undoes or to + 1) <= to]
             for event in later:

@@ -1,0 +1,86 @@
+"""What users of the commands gave by mistake, and what they are told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgefew_runtime import Example, Gallery
+
+from tests.conftest import Cli
+
+
+@pytest.fixture
+def gallery(gallery_path: Path) -> Path:
+    with Gallery(gallery_path, "b" * 64, 4) as opened:
+        opened.enroll("stop", [Example(np.eye(4, dtype=np.float32)[0], "a.png", "a" * 64)])
+    return gallery_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["undo", "--to", "-5"], "x>=1"),
+        (["undo", "--to", "0"], "x>=1"),
+        (["undo", "--to", "99"], "numbered 1 to 2"),
+        (["forget", "--example", "99999999999999999999"], "9223372036854775807"),
+        (["forget", "--example", "0"], "range"),
+        (["backup", "."], "is a folder"),
+        (["backup", "nowhere/copy.gallery"], "There is no folder"),
+    ],
+)
+def test_a_number_or_a_path_that_cannot_be_is_told(
+    cli: Cli, gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = cli(*arguments, "--gallery", gallery)
+    assert result.exit_code in (1, 2)
+    assert says in result.stderr
+    assert cli("classes", "--gallery", gallery).stdout.startswith("stop  1 example")
+
+
+@pytest.mark.parametrize("coverage", ["-3", "0", "1", "nan"])
+def test_a_coverage_that_is_no_share_is_refused(
+    cli: Cli, bundle: Path, unseen_folder: Path, tmp_path: Path, coverage: str
+) -> None:
+    image = next(iter(sorted(unseen_folder.rglob("*.png"))))
+    place = ["--gallery", tmp_path / "g.gallery"]
+    assert cli("enroll", bundle, "one", image, *place).exit_code == 0
+    result = cli("classify", bundle, image, *place, "--coverage", coverage)
+    assert result.exit_code in (1, 2)
+    assert "0<x<1" in result.stderr or "cannot be promised" in result.stderr
+
+
+def test_a_watch_file_that_is_none_is_one_error(cli: Cli, bundle: Path, unseen_folder: Path, tmp_path: Path) -> None:
+    image = next(iter(sorted(unseen_folder.rglob("*.png"))))
+    place = ["--gallery", tmp_path / "g.gallery", "--always-answer"]
+    assert cli("enroll", bundle, "one", image, *place[:2]).exit_code == 0
+    deep, pipe, huge = (tmp_path / name for name in ("deep.json", "pipe", "huge.json"))
+    deep.write_text("[" * 100_000)
+    os.mkfifo(pipe)
+    with huge.open("wb") as file:
+        file.truncate(5_000_000)
+    for file, says in ((deep, "is no drift watch"), (pipe, "no regular file"), (huge, "5,000,000 bytes")):
+        result = cli("classify", bundle, image, *place, "--watch", file)
+        assert result.exit_code == 1
+        assert says in result.stderr
+        assert "Traceback" not in result.output
+
+
+def test_a_hundred_thousand_threads_are_refused(cli: Cli, bundle: Path) -> None:
+    result = cli("bench", bundle, "--runs", 1, "--threads", 100_000)
+    assert result.exit_code == 1
+    assert "1024 are the most" in result.stderr
+
+
+def test_strangers_are_erased_alone(cli: Cli, bundle: Path, unseen_folder: Path, tmp_path: Path) -> None:
+    first, second, *_ = sorted(unseen_folder.rglob("*.png"))[::6]
+    place = ["--gallery", tmp_path / "g.gallery"]
+    assert cli("enroll", bundle, "one", first, *place).exit_code == 0
+    assert cli("calibrate", bundle, *place, "--negatives", second).exit_code == 0
+    both = cli("calibrate", bundle, *place, "--negatives", second, "--erase")
+    assert (both.exit_code, "Erase first" in both.stderr) == (2, True)
+    assert "1 negative erased" in cli("calibrate", bundle, *place, "--erase").stdout
+    assert "nothing to undo" in cli("undo", *place).stderr or "erased the strangers" in cli("undo", *place).stderr
