@@ -116,17 +116,17 @@ def diagnose(
     """
     rows = np.array([example.embedding for example in (*held, *new)], np.float32)
     names = [example.source for example in (*held, *new)]
-    scores = _score(rows, label, task)
+    # A blank picture shows nothing: beside it, what does show the class would look like the outlier.
+    shows = np.array([True] * len(held) + [measured.contrast >= fq.BLANK for measured in quality])
+    scores = _score(rows[shows], label, task)
     outlier = _outlier_score(scores, manifest.coverage_points)
     typical = _coverage_score(manifest.coverage_points, 1, TYPICAL_COVERAGE)
     similar = rows @ rows.T
     reports = []
     for number, (example, measured) in enumerate(zip(new, quality, strict=True), start=len(held)):
-        findings = [
-            *_looks(measured, manifest.input.size),
-            *_duplicates(similar[number, :number], names),
-            *_misplaced(scores, number, outlier, typical),
-        ]
+        findings = [*_looks(measured, manifest.input.size), *_duplicates(similar[number, :number], names)]
+        if shows[number]:
+            findings += _misplaced(scores, int(shows[:number].sum()), outlier, typical)
         reports.append(ExampleReport(example.source, tuple(findings)))
     lost = np.flatnonzero(scores.judged & ~scores.right)
     confused = Counter(name for i in lost if (name := scores.nearest[i]) is not None).most_common(1)
@@ -136,7 +136,7 @@ def diagnose(
         int(scores.judged.sum()),
         int(scores.right.sum()),
         confused[0][0] if confused else None,
-        _alike(strangers, rows, scores),
+        _alike(strangers, rows[shows], scores),
         advice=(),
     )
     return replace(diagnosis, advice=tuple(_advice(diagnosis, len(rows), task, manifest)))

@@ -25,6 +25,7 @@
     ├── CheckpointError       a checkpoint that cannot be read
     ├── TrainingError         training that cannot go on as asked
     └── ExportError           an export that did not pass its own proof; no bundle was written
+        └── SourceError           a network that cannot be exported, or does not give one vector for each frame
 
 Each message says what was seen, what was expected, and what to do.
 """

@@ -148,3 +148,11 @@ def test_blur_is_seen_whatever_the_size_and_sharp_is_sharp() -> None:
         blurred = sharp.filter(ImageFilter.GaussianBlur(0.08 * size))
         assert frame_quality(np.asarray(sharp)).blur < BLURRED
         assert frame_quality(np.asarray(blurred)).blur > BLURRED
+
+
+def test_a_blank_picture_alone_is_only_blank(cli: Cli, bundle: Path, gallery_path: Path, tmp_path: Path) -> None:
+    blank = tmp_path / "blank.png"
+    Image.fromarray(np.full((32, 32, 3), 255, np.uint8)).save(blank)
+    told = json.loads(cli("enroll", bundle, "star", blank, "--gallery", gallery_path, "--dry-run", "--json").stdout)
+    assert [finding["kind"] for finding in told["examples"][0]["findings"]] == ["blank"]
+    assert told["judged"] == 0
