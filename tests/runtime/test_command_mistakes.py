@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from edgefew_runtime import Example, Gallery
+from PIL import Image
 
 from tests.conftest import Cli
 
@@ -84,3 +86,17 @@ def test_strangers_are_erased_alone(cli: Cli, bundle: Path, unseen_folder: Path,
     assert (both.exit_code, "Erase first" in both.stderr) == (2, True)
     assert "1 negative erased" in cli("calibrate", bundle, *place, "--erase").stdout
     assert "nothing to undo" in cli("undo", *place).stderr or "erased the strangers" in cli("undo", *place).stderr
+
+
+def test_strict_refuses_a_dry_run_too_and_says_why_in_json(cli: Cli, bundle: Path, tmp_path: Path) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (32, 32), "white").save(blank)
+    enroll = ["enroll", bundle, "one", blank, "--gallery", tmp_path / "g.gallery", "--strict"]
+    dry = cli(*enroll, "--dry-run")
+    assert (dry.exit_code, "nothing enrolled (dry run)" in dry.stdout) == (1, True)
+    told = cli(*enroll, "--json")
+    assert told.exit_code == 1
+    document = json.loads(told.stdout)
+    assert document["refused"] is True
+    assert document["examples"][0]["findings"][0]["kind"] == "blank"
+    assert "Nothing was enrolled" in told.stderr

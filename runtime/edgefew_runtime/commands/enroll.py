@@ -8,6 +8,7 @@ import click
 
 from edgefew_runtime.classifier import Classifier
 from edgefew_runtime.doctor import Diagnosis
+from edgefew_runtime.errors import EnrollmentRefusedError
 
 from .options import (
     actor_name,
@@ -62,9 +63,18 @@ def enroll(
             else:
                 click.echo(f"{label}: nothing enrolled (dry run)")
                 _show(diagnosis)
+            if strict and not diagnosis.healthy:
+                raise EnrollmentRefusedError(diagnosis)
             return
         unlock_with(classifier.gallery, passphrase_file)
-        enrollment = classifier.enroll(label, list(files), actor_name(actor), strict=strict, keep_frames=keep_frames)
+        try:
+            enrollment = classifier.enroll(
+                label, list(files), actor_name(actor), strict=strict, keep_frames=keep_frames
+            )
+        except EnrollmentRefusedError as error:
+            if as_json:
+                print_json({"refused": True, **error.diagnosis.to_dict()})
+            raise
     if as_json:
         print_json(enrollment.to_dict())
         return
