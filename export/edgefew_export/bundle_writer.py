@@ -38,7 +38,7 @@ from .graphs import classify_graph, enroll_graph, serialize
 from .labelled_folder import LabelledFolder
 from .model_card import model_card
 from .preprocessing import resize
-from .proof import EPISODES, ProofFrames, compare_decisions, compare_embeddings, golden_frames
+from .proof import EPISODES, HELD_OUT, ProofFrames, compare_decisions, compare_embeddings, golden_frames
 from .scale import EPISODES as SCALE_EPISODES
 from .scale import fit_scale
 from .sources.projected import ProjectionPlan, projected
@@ -137,9 +137,14 @@ def _make_files(
     def fitted(frames: list[Pixels]) -> head.Embeddings:
         return bundle([resize(frame, spec) for frame in frames])
 
-    embedders = [source.reference, fitted, bundle, *([] if plan is None else [plain.reference])]
-    parts, labels, sources = _embedded(source.held_out, data, embedders)
-    frames = ProofFrames(parts[0], parts[1], parts[2], labels, sources)
+    embedders: dict[str, Embed] = {"reference": source.reference, "bundle": bundle}
+    if data is not None:  # held-out frames have the backbone's size already
+        embedders["fitted"] = fitted
+    if plan is not None:
+        embedders["plain"] = plain.reference
+    parts, labels, sources = _embedded(source.held_out, data, list(embedders.values()))
+    made = dict(zip(embedders, parts, strict=True))
+    frames = ProofFrames(made["reference"], made.get("fitted", made["bundle"]), made["bundle"], labels, sources)
     sampler = _sampler(frames)
     progress("comparing decisions over episodes")
     episode_report = compare_decisions(frames, sampler)
@@ -164,7 +169,7 @@ def _make_files(
         "episodes": episode_report,
         "calibration": scale_report,
         "proved_on": {
-            "from": "the checkpoint's held-out classes" if data is None else "a labelled folder given at export",
+            "from": HELD_OUT if data is None else "a labelled folder given at export",
             "classes": int(frames.labels.max()) + 1,
             "images": len(frames.labels),
         },
@@ -172,8 +177,8 @@ def _make_files(
     if plan is not None:
         report["projection"] = {
             **source.lineage["projection"],
-            "without": evaluate(parts[3], sampler, EPISODES).to_dict(),
-            "with": evaluate(frames.bundle, sampler, EPISODES).to_dict(),
+            "without": evaluate(made["plain"], sampler, EPISODES).to_dict(),
+            "with": episode_report["bundle"],
         }
     return _as_files(models, manifest, report, _golden_file(golden, source.reference))
 

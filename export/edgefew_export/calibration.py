@@ -114,16 +114,24 @@ def calibrate(
                 floor[key] = point.threshold
                 points.append(point)
         coverages += [p for c in COVERAGES if (p := _coverage_point(trials, shot, c)) is not None]
-    most = max((p.shot for p in points), default=0)
+    return points + _carried_over(points, embeddings, labels), coverages
+
+
+def _carried_over(
+    points: Sequence[OperatingPoint], embeddings: head.Embeddings, labels: npt.NDArray[np.int64]
+) -> list[OperatingPoint]:
+    """The points of the most examples that were measured, for as many as come."""
+    if not points:
+        return []
+    most = max(p.shot for p in points)
     gain = _gain_of_many(embeddings, labels, most)
-    points += [
+    return [
         replace(
             p, shot=MANY_SHOTS, threshold=min(1.0, gain * p.threshold) if p.threshold > 0 else p.threshold, recall=None
         )
         for p in points
         if p.shot == most
     ]
-    return points, coverages
 
 
 def _gain_of_many(embeddings: head.Embeddings, labels: npt.NDArray[np.int64], shot: int) -> float:
@@ -135,7 +143,7 @@ def _gain_of_many(embeddings: head.Embeddings, labels: npt.NDArray[np.int64], sh
     groups = [embeddings[labels == name].astype(np.float64) for name in np.unique(labels)]
     pairs = [((g.sum(axis=0) ** 2).sum() - len(g)) / (len(g) * (len(g) - 1)) for g in groups if len(g) > 1]
     alike = float(np.mean(pairs)) if pairs else 0.0
-    return math.sqrt((alike + (1 - alike) / shot) / alike) if alike > 0 and shot else math.inf
+    return math.sqrt((alike + (1 - alike) / shot) / alike) if alike > 0 else math.inf
 
 
 def classes_needed(rate: float) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from edgefew_runtime import Manifest
 
 from .calibration import classes_needed
+from .proof import HELD_OUT
 
 _SHOWN_WAYS = 3
 
@@ -55,7 +56,7 @@ itself, and no claim of compliance with any standard.
 
 def _proved_on(report: Mapping[str, Any]) -> str:
     proved = report["proved_on"]
-    if proved["from"] == "the checkpoint's held-out classes":
+    if proved["from"] == HELD_OUT:
         return "These classes chose the best checkpoint during training, so expect slightly less on others; measure on your own data."
     return f"Measured on {proved['images']} pictures of {proved['classes']} classes of a folder given at export; measure on your own data."
 

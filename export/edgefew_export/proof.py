@@ -27,6 +27,9 @@ MIN_AGREEMENT = 0.999
 
 EPISODES = 600
 
+HELD_OUT = "the checkpoint's held-out classes"
+"""How the report calls the frames that a checkpoint carries."""
+
 
 @dataclass(frozen=True)
 class ProofFrames:

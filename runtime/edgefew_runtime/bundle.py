@@ -6,7 +6,6 @@ Layout and rules: docs/bundle-format.md.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -24,7 +23,7 @@ from .errors import BundleCorruptError, BundleError, BundleFormatError
 from .file_hash import file_sha256
 from .frames import Pixels
 from .manifest import Manifest
-from .regular_file import open_regular, read_regular, shown
+from .regular_file import checked_size, open_regular, read_regular, shown
 
 SUMS_FILE = "SHA256SUMS"
 MANIFEST_FILE = "manifest.json"
@@ -153,9 +152,7 @@ class _Directory(Mapping[str, bytes]):
         budget = MAX_BYTES
         for name in sorted(_names(path)):
             with _readable(path / name), open_regular(path / name) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > budget:
-                    raise OSError(errno.EFBIG, f"it has {size:,} bytes, {budget:,} are the most")
+                size = checked_size(file, budget)
                 self.digests[name] = file_sha256(file, size)
             budget -= size
 

@@ -17,10 +17,7 @@ from .frame_quality import FrameQuality
 from .gallery import Example, Task
 from .leave_one_out import LeaveOneOut, left_out
 from .manifest import Manifest
-from .operating_point import CoveragePoint, OperatingPoint, around, bundle_point
-
-NEAR_DUPLICATE = 0.998
-"""A cosine above which an example tells nothing that another does not tell."""
+from .operating_point import NEAR_DUPLICATE, CoveragePoint, OperatingPoint, around, bundle_point
 
 SMALL = 0.5
 """A frame with a side under this share of what the network sees is mostly made up by enlarging."""
@@ -117,7 +114,7 @@ def diagnose(
     rows = np.array([example.embedding for example in (*held, *new)], np.float32)
     names = [example.source for example in (*held, *new)]
     # A blank picture shows nothing: beside it, what does show the class would look like the outlier.
-    shows = np.array([True] * len(held) + [measured.contrast >= fq.BLANK for measured in quality])
+    shows = np.array([True] * len(held) + [not measured.blank for measured in quality])
     scores = _score(rows[shows], label, task)
     outlier = _outlier_score(scores, manifest.coverage_points)
     typical = _coverage_score(manifest.coverage_points, 1, TYPICAL_COVERAGE)
@@ -153,7 +150,7 @@ def _looks(measured: FrameQuality, size: tuple[int, int]) -> Iterator[Finding]:
     if measured.height < SMALL * height or measured.width < SMALL * width:
         seen = f"{measured.width} × {measured.height} pixels; the network looks at {width} × {height}"
         yield Finding("too small", f"too small: {seen}. Come nearer, or cut out less")
-    if measured.contrast < fq.BLANK:
+    if measured.blank:
         yield Finding("blank", f"blank: the contrast is {measured.contrast:.1f} (at least {fq.BLANK:g} is needed)")
     elif measured.blur > fq.BLURRED:
         yield Finding(

@@ -44,6 +44,11 @@ class FrameQuality:
     contrast: float
     blur: float
 
+    @property
+    def blank(self) -> bool:
+        """Whether it shows nothing."""
+        return self.contrast < BLANK
+
 
 def frame_quality(pixels: Pixels) -> FrameQuality:
     """The measures of a frame, uint8 [H, W, 3].

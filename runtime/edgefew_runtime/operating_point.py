@@ -30,8 +30,8 @@ CONFIDENCE = 0.95
 LEAST_RATE = 1e-6
 """The least false-accept rate that can be asked for; it needs three million things."""
 
-_ALIKE = 0.998
-"""Two frames with a larger cosine show the same thing, whatever was measured."""
+NEAR_DUPLICATE = 0.998
+"""Two frames with a larger cosine show the same thing: the one tells nothing that the other does not tell."""
 
 _ALIKE_RATE = 0.05
 
@@ -145,14 +145,13 @@ def allowed_false_accepts(things: int, rate: float) -> int | None:
     >>> allowed_false_accepts(298, 0.01), allowed_false_accepts(299, 0.01), allowed_false_accepts(473, 0.01)
     (None, 0, 1)
     """
-    n = things
     # Binomial terms in logarithms: (1 - rate)^n is 0 in floating point from some thousand strangers on.
-    log_term, log_rest = n * math.log1p(-rate), math.log(rate) - math.log1p(-rate)
+    log_term, log_rest = things * math.log1p(-rate), math.log(rate) - math.log1p(-rate)
     total, k = math.exp(log_term), 0
     if total > 1 - CONFIDENCE:
         return None
     while True:
-        log_term += math.log((n - k) / (k + 1)) + log_rest
+        log_term += math.log((things - k) / (k + 1)) + log_rest
         total += math.exp(log_term)
         if total > 1 - CONFIDENCE:
             return k
@@ -198,7 +197,7 @@ def things_shown(strangers: npt.NDArray[np.float32], points: Sequence[OperatingP
         points: the bundle's.
     """
     strict = [p.threshold for p in points if p.shot == 1 and p.false_accept_rate <= _ALIKE_RATE]
-    return _linked(strangers.tobytes(), strangers.shape[1], min(_ALIKE, max(strict, default=_ALIKE)))
+    return _linked(strangers.tobytes(), strangers.shape[1], min(NEAR_DUPLICATE, max(strict, default=NEAR_DUPLICATE)))
 
 
 @lru_cache(maxsize=2)

@@ -37,13 +37,23 @@ def read_regular(path: Path, limit: int) -> bytes:
         OSError: as `open_regular`, or it is over the limit, in bytes.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise OSError(errno.EFBIG, f"it has {size:,} bytes, {limit:,} are the most")
+        size = checked_size(file, limit)
         try:
             return file.read(size)
         except MemoryError:
             raise OSError(errno.ENOMEM, f"its {size:,} bytes do not fit into memory") from None
+
+
+def checked_size(file: BinaryIO, limit: int) -> int:
+    """How many bytes an open file has.
+
+    Raises:
+        OSError: it is over the limit, in bytes.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > limit:
+        raise OSError(errno.EFBIG, f"it has {size:,} bytes, {limit:,} are the most")
+    return size
 
 
 def shown(path: str | Path) -> str:

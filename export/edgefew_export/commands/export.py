@@ -12,6 +12,9 @@ from edgefew_runtime import OperatingPoint
 from edgefew_runtime.commands.options import json_option, print_json
 from edgefew_runtime.manifest import FITS
 
+from edgefew_export.projection import KINDS
+from edgefew_export.sources import SCALINGS, DeclaredInput, open_source
+
 
 def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
     if text is None:
@@ -30,14 +33,14 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1 for grey.  [default: 3]")
 @click.option(
     "--scaling",
-    type=click.Choice(["unit", "symmetric", "imagenet", "bytes"]),
+    type=click.Choice(list(SCALINGS)),
     help="Values to 0…1, to −1…1, to ImageNet's mean and deviation, or left at 0…255.",
 )
 @click.option("--fit", type=click.Choice(FITS), help="How a frame of another shape is made to fit.  [default: stretch]")
 @click.option("--order", type=click.Choice(["RGB", "BGR"]), help="Order of the colours that the network sees.")
 @click.option(
     "--project",
-    type=click.Choice(["whiten", "lda"]),
+    type=click.Choice(list(KINDS)),
     help="Put a projection after the network, fitted on --project-data.",
 )
 @click.option("--dimension", type=click.IntRange(min=2), help="For --project: how many values an embedding then has.")
@@ -85,7 +88,6 @@ def export(
     """
     from edgefew_export.bundle_writer import export_bundle
     from edgefew_export.labelled_folder import read_labelled_folder
-    from edgefew_export.sources import DeclaredInput, open_source
     from edgefew_export.sources.projected import ProjectionPlan
 
     if (project is None) != (project_data is None) or (project is None and dimension is not None):

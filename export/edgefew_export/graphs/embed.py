@@ -27,19 +27,16 @@ def embed_graph(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
     """
     if network.training:
         raise ExportError("The network is in training mode: batch norm would depend on the batch. Call .eval() first.")
-    model = _trace(network, spec, "embeddings")
-    take_any_size(model.graph, spec)
-    return model
+    return _trace(network, spec, "embeddings")
 
 
 def preprocessing_graph(spec: InputSpec) -> onnx.ModelProto:
     """`(frames: uint8 [n, H, W, 3]) → images: float32 [n, C, h, w]`, any H and W: what comes before a network."""
-    model = _trace(Preprocessing(spec).eval(), spec, "images")
-    take_any_size(model.graph, spec)
-    return model
+    return _trace(Preprocessing(spec).eval(), spec, "images")
 
 
 def _trace(network: torch.nn.Module, spec: InputSpec, output: str) -> onnx.ModelProto:
+    """A network of frames at the backbone's size as a graph of frames of any size."""
     height, width = spec.size
     # Two frames: an example batch of one would fix the batch to one.
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
@@ -60,6 +57,7 @@ def _trace(network: torch.nn.Module, spec: InputSpec, output: str) -> onnx.Model
     if program is None:
         raise ExportError("PyTorch exported nothing for this network.")
     model: onnx.ModelProto = program.model_proto
+    take_any_size(model.graph, spec)
     return model
 
 

@@ -12,8 +12,8 @@ from ..projection import Projection
 _SHORTEST = float(np.float32(head.SHORTEST))
 
 
-def unit_rows(model: onnx.ModelProto, output: str) -> None:
-    """Divide the rows of a model's only output by their lengths; the result is called `embeddings`."""
+def unit_rows(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
+    """The model with the rows of its only output divided by their lengths, and that called `embeddings`."""
     graph = model.graph
     graph.initializer.append(helper.make_tensor(f"{output}_axis", TensorProto.INT64, [1], [1]))
     graph.initializer.append(helper.make_tensor(f"{output}_shortest", TensorProto.FLOAT, [], [_SHORTEST]))
@@ -26,10 +26,11 @@ def unit_rows(model: onnx.ModelProto, output: str) -> None:
     )
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", None]))
+    return model
 
 
-def project(model: onnx.ModelProto, projection: Projection) -> None:
-    """Put a projection after the unit vectors `embeddings` of a model, and make its results unit vectors again."""
+def project(model: onnx.ModelProto, projection: Projection) -> onnx.ModelProto:
+    """The model with a projection after its unit vectors `embeddings`, whose results are unit vectors again."""
     graph = model.graph
     for node in graph.node:
         for index, name in enumerate(node.output):
@@ -39,4 +40,4 @@ def project(model: onnx.ModelProto, projection: Projection) -> None:
     graph.initializer.append(numpy_helper.from_array(projection.matrix, "projection"))
     graph.initializer.append(numpy_helper.from_array(-(projection.mean @ projection.matrix), "projection_bias"))
     graph.node.append(helper.make_node("Gemm", ["features", "projection", "projection_bias"], ["projected"]))
-    unit_rows(model, "projected")
+    return unit_rows(model, "projected")

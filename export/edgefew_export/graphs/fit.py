@@ -7,7 +7,7 @@ same with Pillow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -45,15 +45,16 @@ class _Steps:
         return output
 
     def constant(self, name: str, *values: int) -> str:
-        if name not in {tensor.name for tensor in self.constants}:
-            self.constants.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
+        self.constants.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
         return name
 
-    def height_and_width(self) -> tuple[str, str]:
-        return (
-            self.add("Shape", ["frames"], "frame_height", start=1, end=2),
-            self.add("Shape", ["frames"], "frame_width", start=2, end=3),
-        )
+    def sides(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """For height and width: its name, the frame's own and its other side, the wanted one and the other wanted."""
+        height, width = self.constant("fit_height", self.size[0]), self.constant("fit_width", self.size[1])
+        high = self.add("Shape", ["frames"], "frame_height", start=1, end=2)
+        wide = self.add("Shape", ["frames"], "frame_width", start=2, end=3)
+        yield "high", high, wide, height, width
+        yield "wide", wide, high, width, height
 
     def resize(self, frames: str, sizes: str, output: str) -> str:
         return self.add(
@@ -74,34 +75,23 @@ def _stretch(steps: _Steps) -> None:
 
 def _crop(steps: _Steps) -> None:
     """The largest rectangle of the right shape in the middle, then resized."""
-    height, width = (
-        steps.constant("fit_height", steps.size[0]),
-        steps.constant("fit_width", steps.size[1]),
-    )
-    high, wide = steps.height_and_width()
     one, two = steps.constant("one", 1), steps.constant("two", 2)
-    parts = {}
-    for name, own, other, to, other_to in (("high", high, wide, height, width), ("wide", wide, high, width, height)):
+    starts, ends = [], []
+    for name, own, other, to, other_to in steps.sides():
         scaled = steps.add("Div", [steps.add("Mul", [other, to], f"{name}_times"), other_to], f"{name}_scaled")
         kept = steps.add("Max", [one, steps.add("Min", [own, scaled], f"{name}_least")], f"{name}_kept")
-        start = steps.add("Div", [steps.add("Sub", [own, kept], f"{name}_rest"), two], f"{name}_start")
-        parts[name] = (start, steps.add("Add", [start, kept], f"{name}_end"))
-    starts = steps.add("Concat", [parts["high"][0], parts["wide"][0]], "crop_start", axis=0)
-    ends = steps.add("Concat", [parts["high"][1], parts["wide"][1]], "crop_end", axis=0)
-    cropped = steps.add("Slice", ["frames", starts, ends, steps.constant("fit_axes", 1, 2)], "cropped")
+        starts.append(steps.add("Div", [steps.add("Sub", [own, kept], f"{name}_rest"), two], f"{name}_start"))
+        ends.append(steps.add("Add", [starts[-1], kept], f"{name}_end"))
+    start, end = (steps.add("Concat", s, n, axis=0) for s, n in ((starts, "crop_start"), (ends, "crop_end")))
+    cropped = steps.add("Slice", ["frames", start, end, steps.constant("fit_axes", 1, 2)], "cropped")
     steps.resize(cropped, steps.constant("fit_size", *steps.size), "fitted")
 
 
 def _letterbox(steps: _Steps) -> None:
     """Resized to fit as a whole, and grey bars on two sides."""
-    height, width = (
-        steps.constant("fit_height", steps.size[0]),
-        steps.constant("fit_width", steps.size[1]),
-    )
-    high, wide = steps.height_and_width()
     one, two = steps.constant("one", 1), steps.constant("two", 2)
     sizes, before, after = [], [], []
-    for name, own, other, to, other_to in (("high", high, wide, height, width), ("wide", wide, high, width, height)):
+    for name, own, other, to, other_to in steps.sides():
         doubled = steps.add("Mul", [steps.add("Mul", [own, other_to], f"{name}_times"), two], f"{name}_doubled")
         rounded = steps.add("Add", [doubled, other], f"{name}_rounded")
         scaled = steps.add("Div", [rounded, steps.add("Mul", [other, two], f"{name}_twice")], f"{name}_scaled")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgefew_runtime import InputSpec, SourceError
 
-from .source import Source
+if TYPE_CHECKING:
+    from .source import Source  # and with it torch, which the command's help does not need
 
 SCALINGS = {
     "unit": ((0.0,), (1.0,)),

@@ -120,5 +120,4 @@ def _joined(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
         compose.add_prefix(body, "net/", rename_inputs=True, rename_outputs=True),
         io_map=[("images", f"net/{body.graph.input[0].name}")],
     )
-    unit_rows(joined, joined.graph.output[0].name)
-    return joined
+    return unit_rows(joined, joined.graph.output[0].name)

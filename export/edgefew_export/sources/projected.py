@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import onnx
-from edgefew_runtime import head
-from edgefew_runtime.frames import Pixels
-
 from ..evaluation import embed_folder
 from ..graphs import project
 from ..labelled_folder import LabelledFolder
-from ..projection import Projection, fit_projection
+from ..projection import fit_projection
 from .source import Source
 
 
@@ -48,16 +44,7 @@ def projected(source: Source, plan: ProjectionPlan) -> Source:
     }
     return replace(
         source,
-        graph=lambda: _with(source.graph(), projection),
-        reference=lambda frames: _mapped(source, projection, frames),
+        graph=lambda: project(source.graph(), projection),
+        reference=lambda frames: projection.apply(source.reference(frames)),
         lineage={**source.lineage, "projection": described},
     )
-
-
-def _with(model: onnx.ModelProto, projection: Projection) -> onnx.ModelProto:
-    project(model, projection)
-    return model
-
-
-def _mapped(source: Source, projection: Projection, frames: list[Pixels]) -> head.Embeddings:
-    return projection.apply(source.reference(frames))

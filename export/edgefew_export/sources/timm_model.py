@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +49,5 @@ def _spec(config: dict[str, Any], declared: DeclaredInput) -> InputSpec:
     spec = declared.spec((size[0], size[1]), "unit")
     if declared.scaling is not None or spec.channels != channels:
         return spec
-    return InputSpec.image(
-        spec.size,
-        channels,
-        tuple(config["mean"]),
-        tuple(config["std"]),
-        fit=declared.fit or ("crop" if config.get("crop_mode", "center") == "center" else "stretch"),
-        order=spec.order,
-    )
+    own_fit = "crop" if config.get("crop_mode", "center") == "center" else "stretch"
+    return replace(spec, mean=tuple(config["mean"]), std=tuple(config["std"]), fit=declared.fit or own_fit)

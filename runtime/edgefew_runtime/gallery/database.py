@@ -51,7 +51,6 @@ class Database:
         self._writing = threading.RLock()
         self._reading = self._writing if path is None else threading.RLock()
         self._writer: sqlite3.Connection | None = None
-        self._writing_thread: int | None = None
         self._own_changes = 0
         # A gallery that is not there yet is empty; the first change makes the file. So a mistake before it leaves none.
         self._is_pending = path is not None and _is_empty(path)
@@ -67,10 +66,7 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection, to read one state of the gallery with: inside `writing`, the one that it is about to leave."""
-        if self._writer is not None and self._writing_thread == threading.get_ident():
-            yield self._writer
-            return
+        """A connection, to read one state of the gallery with; of a file, what was committed."""
         with self._reading, self._explained():
             self._leave_pending(create=False)
             if self._reader.in_transaction:
@@ -89,7 +85,6 @@ class Database:
             writer = self._opened_writer()
             # IMMEDIATE takes the write lock now: a transaction that read first could find its snapshot outdated later.
             writer.execute("BEGIN IMMEDIATE")
-            self._writing_thread = threading.get_ident()
             try:
                 yield writer
                 writer.execute("COMMIT")
@@ -98,8 +93,6 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     writer.execute("ROLLBACK")
                 raise
-            finally:
-                self._writing_thread = None
             self._own_changes += 1
 
     def version(self) -> tuple[int, int]:
