@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from . import head
 from .answer import Answer, Decision
 from .bundle import Bundle
-from .errors import EnrollmentRefusedError, FrameError
+from .errors import EnrollmentRefusedError, FrameError, UnknownClassError
 from .frames import Frame, FrameLike, load_frame
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
 from .gallery.records import check_label
@@ -101,6 +103,7 @@ class Classifier:
         self._false_accept_rate = false_accept_rate
         self._coverage = coverage
         self._batch = 1 if session.provider == CPU else _BATCH
+        self._refreshing = threading.Lock()
         self._ready = self._read()
 
     @classmethod
@@ -325,20 +328,22 @@ class Classifier:
 
         task = self._current().task
         held: list[Example] = []
-        if label in task.labels:
+        with contextlib.suppress(UnknownClassError):  # it is new, or another process has just forgotten it
             held = [e for e in self.gallery.content([label])[label] if not e.negative]
         known = {example.source_sha256 for example in held}
         # A picture that is there already, or twice in this call, is not enrolled: nothing to say of it.
         first = {e.source_sha256: i for i, e in reversed(list(enumerate(examples)))}
         new = sorted(i for digest, i in first.items() if digest not in known)
-        numbers = [entry.id for entry in self.gallery.examples(None)] if len(task.strangers) else []
-        strangers = dict(zip(numbers, task.strangers, strict=False))
+        strangers = dict(zip(task.stranger_ids, task.strangers, strict=True))
         chosen, measured = [examples[i] for i in new], [quality[i] for i in new]
         return diagnose(label, chosen, measured, held, task, strangers, self.bundle.manifest)
 
     def _current(self) -> Decision:
         if self._ready.version != self.gallery.version():
-            self._ready = self._read()
+            # A large gallery takes long to read: once is enough, however many threads have seen that it changed.
+            with self._refreshing:
+                if self._ready.version != self.gallery.version():
+                    self._ready = self._read()
         return self._ready
 
     def _read(self) -> Decision:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from edgefew_runtime import Classifier, EdgeFewError, FrameError, GalleryMismatchError, ProviderError, head
+from edgefew_runtime import Classifier, EdgeFewError, FrameError, GalleryMismatchError, ProviderError, Task, head
 from PIL import Image
 
 from tests.conftest import draw_class
@@ -138,6 +140,25 @@ def test_threads_get_whole_answers_while_another_enrolls(classifier: Classifier)
         thread.join()
     assert not wrong
     assert not classifier.gallery.problems()
+
+
+def test_a_changed_gallery_is_read_once_however_many_threads_ask(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = classifier.gallery.task
+    readers: list[threading.Thread] = []
+
+    def slowly() -> Task:
+        readers.append(threading.current_thread())
+        time.sleep(0.2)  # a large gallery
+        return read()
+
+    monkeypatch.setattr(classifier.gallery, "task", slowly)
+    classifier.gallery.rename("figure 50", "figure fifty")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(classifier.classify, [frame(50, 0)] * 8))
+    assert {answer.label for answer in answers} == {"figure fifty"}
+    assert len(readers) == 1
 
 
 ENROLLER = """

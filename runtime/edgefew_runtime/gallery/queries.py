@@ -168,6 +168,14 @@ def negatives(
     return result
 
 
+def strangers(db: sqlite3.Connection, dimension: int) -> tuple[tuple[int, ...], head.Embeddings]:
+    """Numbers and embeddings, float32 [s, d], of the standing strangers."""
+    rows = db.execute(
+        "SELECT id, embedding FROM example WHERE class_id IS NULL AND removed_by IS NULL ORDER BY id"
+    ).fetchall()
+    return tuple(number for number, _ in rows), from_blobs([blob for _, blob in rows], dimension)
+
+
 def check_conflicts(db: sqlite3.Connection, incoming: Mapping[str, Sequence[Example]]) -> None:
     """Refuse where the same picture is of one class here and of another there, or is and is not of one class."""
     conflicts = []

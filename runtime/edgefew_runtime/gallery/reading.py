@@ -62,9 +62,8 @@ class GalleryReader:
         with self._database.reading() as db:
             ids, labels, counts, prototypes = queries.prototypes(db, self.dimension)
             negatives = queries.negatives(db, ids, self.dimension)
-            strangers = [e.embedding for e in queries.content(db, None, self.dimension)]
-        rows = np.array(strangers, np.float32).reshape(-1, self.dimension)
-        return Task(tuple(labels), prototypes, counts, negatives, rows)
+            numbers, strangers = queries.strangers(db, self.dimension)
+        return Task(tuple(labels), prototypes, counts, negatives, strangers, numbers)
 
     def examples(self, label: str | None) -> list[EnrolledExample]:
         """The examples of a class, its negatives too, oldest first; the strangers for None.

@@ -110,6 +110,7 @@ class Task:
         counts: int64 [c], examples of each.
         negatives: for each class (by index) that has negatives: its examples [k, d] and its negatives [m, d].
         strangers: float32 [s, d], embeddings of what is of no class, given to calibrate with.
+        stranger_ids: `s` numbers of the examples that they are; empty where the strangers come from no gallery.
     """
 
     labels: tuple[str, ...]
@@ -117,6 +118,7 @@ class Task:
     counts: npt.NDArray[np.int64]
     negatives: Mapping[int, tuple[Embeddings, Embeddings]]
     strangers: Embeddings
+    stranger_ids: tuple[int, ...] = ()
 
     @property
     def shots(self) -> tuple[int, int]:
