@@ -288,7 +288,9 @@ class Classifier:
             for index, frame in enumerate(batch):
                 by_shape.setdefault(frame.pixels.shape, []).append(index)
             for indices in by_shape.values():
-                result[indices] = self._session.run({"frames": np.stack([batch[i].pixels for i in indices])})[0]
+                pixels = [batch[i].pixels for i in indices]
+                stacked = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)  # one frame need not be copied
+                result[indices] = self._session.run({"frames": stacked})[0]
             parts.append(result)
         return np.concatenate(parts) if parts else np.empty((0, self.bundle.manifest.dimension), np.float32)
 
