@@ -179,6 +179,7 @@ class Classifier:
         *,
         strict: bool = False,
         keep_frames: bool = False,
+        dry_run: bool = False,
     ) -> Enrollment:
         """Add examples of a class, all or none; durable when it returns.
 
@@ -188,6 +189,7 @@ class Classifier:
             actor: who enrolls, for the log.
             strict: enroll none if something looks wrong with one of them.
             keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`).
+            dry_run: say what would become of it, or raise what would be raised, and change nothing.
 
         Raises:
             FrameError: a frame cannot be read or gives no embedding; nothing was enrolled.
@@ -199,8 +201,9 @@ class Classifier:
         diagnosis = self._diagnose(label, examples, quality)
         if strict and not diagnosis.healthy:
             raise EnrollmentRefusedError(diagnosis)
-        added = _added(examples, self.gallery.enroll(label, examples, actor))
-        return Enrollment(label, self.gallery.count(label), added.accepted, added.skipped, diagnosis)
+        added = _added(examples, self.gallery.enroll(label, examples, actor, dry_run=dry_run))
+        count = self.gallery.count(label) + (len(added.accepted) if dry_run else 0)
+        return Enrollment(label, count, added.accepted, added.skipped, diagnosis)
 
     def diagnose(self, label: str, frames: FrameLike | Sequence[FrameLike]) -> Diagnosis:
         """What would look wrong if these frames were enrolled, and what would help; changes nothing."""

@@ -131,7 +131,7 @@ def test_the_command_shows_what_the_doctor_says(cli: Cli, bundle: Path, gallery_
     assert "  ! blank.png: blank: the contrast is 0.0 (at least 4 is needed)" in result.stdout
     assert not gallery_path.exists()
     told = json.loads(cli("enroll", bundle, "star", *files, *place, "--dry-run", "--json").stdout)
-    assert [bool(e["findings"]) for e in told["examples"]] == [False, False, True]
+    assert [bool(e["findings"]) for e in told["diagnosis"]["examples"]] == [False, False, True]
     refused = cli("enroll", bundle, "star", *files, *place, "--strict")
     assert refused.exit_code == 1
     assert "Nothing was enrolled" in refused.stderr
@@ -154,5 +154,5 @@ def test_a_blank_picture_alone_is_only_blank(cli: Cli, bundle: Path, gallery_pat
     blank = tmp_path / "blank.png"
     Image.fromarray(np.full((32, 32, 3), 255, np.uint8)).save(blank)
     told = json.loads(cli("enroll", bundle, "star", blank, "--gallery", gallery_path, "--dry-run", "--json").stdout)
-    assert [finding["kind"] for finding in told["examples"][0]["findings"]] == ["blank"]
-    assert told["judged"] == 0
+    assert [finding["kind"] for finding in told["diagnosis"]["examples"][0]["findings"]] == ["blank"]
+    assert told["diagnosis"]["judged"] == 0

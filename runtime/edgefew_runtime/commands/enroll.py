@@ -30,7 +30,7 @@ from .options import (
 @click.argument("label", metavar="CLASS")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @gallery_option
-@click.option("--dry-run", is_flag=True, help="Only show what the doctor says; enroll nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would become of it, and enroll nothing.")
 @click.option("--strict", is_flag=True, help="Enroll nothing if something looks wrong with any file.")
 @keep_frames_option
 @actor_option
@@ -56,29 +56,23 @@ def enroll(
     with a file is told, and what would help the class most.
     """
     with Classifier.open(bundle, gallery, provider=provider) as classifier:
-        if dry_run:
-            diagnosis = classifier.diagnose(label, list(files))
-            if as_json:
-                print_json({"dry_run": True, **diagnosis.to_dict()})
-            else:
-                click.echo(f"{label}: nothing enrolled (dry run)")
-                _show(diagnosis)
-            if strict and not diagnosis.healthy:
-                raise EnrollmentRefusedError(diagnosis)
-            return
         unlock_with(classifier.gallery, passphrase_file)
         try:
             enrollment = classifier.enroll(
-                label, list(files), actor_name(actor), strict=strict, keep_frames=keep_frames
+                label, list(files), actor_name(actor), strict=strict, keep_frames=keep_frames, dry_run=dry_run
             )
         except EnrollmentRefusedError as error:
             if as_json:
-                print_json({"refused": True, **error.diagnosis.to_dict()})
+                print_json({"refused": True, "diagnosis": error.diagnosis.to_dict()})
+            elif dry_run:
+                click.echo(f"{label}: nothing enrolled (dry run)")
+                _show(error.diagnosis)
             raise
     if as_json:
-        print_json(enrollment.to_dict())
+        print_json({"dry_run": dry_run} | enrollment.to_dict())
         return
-    click.echo(f"{enrollment.label}: {len(enrollment.accepted)} added, {enrollment.examples} in all")
+    told = "nothing enrolled (dry run): {} would be added" if dry_run else "{} added"
+    click.echo(f"{enrollment.label}: {told.format(len(enrollment.accepted))}, {enrollment.examples} in all")
     for name in enrollment.skipped:
         click.echo(f"  skipped, enrolled already: {name}")
     _show(enrollment.diagnosis)

@@ -95,6 +95,27 @@ class Database:
                 raise
             self._own_changes += 1
 
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside a transaction that is refused where `writing` would be, and is always undone."""
+        with self._writing, self._explained():
+            connection = self._reader if self._is_still_pending() else self._opened_writer()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _is_still_pending(self) -> bool:
+        """Whether there is no file yet; one can then be made."""
+        with self._reading:
+            self._leave_pending(create=False)
+        if self._is_pending and self._path is not None and not os.access(self._path.absolute().parent, os.W_OK):
+            raise GalleryError(
+                f"{self._path.absolute().parent} is read-only here: no gallery can be made. Check who may write it."
+            )
+        return self._is_pending
+
     def version(self) -> tuple[int, int]:
         """A value that changes whenever any process changes the file; costs microseconds."""
         # Asked for at every answer: no more is done here than must be.

@@ -78,15 +78,17 @@ class Gallery(GalleryReader):
         """Close the file. Nothing is pending: every call was already durable when it returned."""
         self._database.close()
 
-    def enroll(self, label: str, examples: Sequence[Example], actor: str = "") -> list[bool]:
+    def enroll(self, label: str, examples: Sequence[Example], actor: str = "", *, dry_run: bool = False) -> list[bool]:
         """Add examples to a class, new or not; tells for each whether it was added or was there already.
+
+        With `dry_run` it is all done, and undone before anyone can see it.
 
         Raises:
             LabelError: the name is empty, too long or has characters that cannot be shown.
             ClassConflictError: a picture was rejected for this class, or given as a stranger; nothing was enrolled.
         """
         label = check_label(label)
-        with self._writing(actor) as change:
+        with self._writing(actor, dry_run=dry_run) as change:
             queries.refuse_strangers(change.db, examples)
             class_id = change.class_id(label)
             return self._add_new(change, "enroll", class_id, label, examples)
@@ -346,9 +348,9 @@ class Gallery(GalleryReader):
             change.db.execute("DELETE FROM meta WHERE key = ?", (locking.META_KEY,))
 
     @contextlib.contextmanager
-    def _writing(self, actor: str) -> Iterator[Change]:
+    def _writing(self, actor: str, *, dry_run: bool = False) -> Iterator[Change]:
         """A transaction, if the lock lets this object write."""
-        with self._database.writing() as db:
+        with self._database.trial() if dry_run else self._database.writing() as db:
             # Inside the transaction: nobody can lock the gallery between the check and the write.
             locking.check(queries.verifier(db), self._passphrase)
             yield Change(db, self.dimension, self._clock().isoformat(), actor)
