@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .answer import Answer
 from .bundle import Bundle
-from .classifier import Added, Classifier, Enrollment
+from .classifier import Added, Classifier, Enrollment, Rejection
 from .errors import (
     BundleCorruptError,
     BundleError,
@@ -98,6 +98,7 @@ __all__ = [
     "OperatingPoint",
     "Promise",
     "ProviderError",
+    "Rejection",
     "RuntimeMissingError",
     "SelfTestError",
     "SourceError",

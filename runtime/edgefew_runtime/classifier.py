@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,7 +64,7 @@ class Enrollment:
 
 @dataclass(frozen=True)
 class Added:
-    """What became of frames that were rejected for a class, or given to calibrate with.
+    """What became of frames that were given to calibrate with.
 
     Attributes:
         accepted: names of the frames that were added.
@@ -73,6 +73,28 @@ class Added:
 
     accepted: tuple[str, ...]
     skipped: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `edgefew calibrate --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What became of frames that were rejected for a class.
+
+    Attributes:
+        label: the class.
+        accepted: names of the frames that were added.
+        skipped: names of the frames that were there already.
+        turned_away: names of the class's examples that, left out, would now be turned away and were not before: they
+            are nearer to a rejected frame than to every other example.
+    """
+
+    label: str
+    accepted: tuple[str, ...]
+    skipped: tuple[str, ...]
+    turned_away: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew reject --json` prints it."""
@@ -216,7 +238,7 @@ class Classifier:
         actor: str = "",
         *,
         keep_frames: bool = False,
-    ) -> Added:
+    ) -> Rejection:
         """Remember that these frames are not of an enrolled class, all or none.
 
         From then on, a frame that is nearer to one of them than to every example of the class is not taken for it.
@@ -225,8 +247,22 @@ class Classifier:
             UnknownClassError: no class of that name is enrolled.
             ClassConflictError: a frame is enrolled as an example of it; nothing was remembered.
         """
+        from .leave_one_out import turned_away
+
+        label = check_label(label)
         examples, _ = self._examples(frames, keep_frames)
-        return _added(examples, self.gallery.reject(label, examples, actor))
+        is_new = self.gallery.reject(label, examples, actor)
+        held, rejected = self._sides(label)
+        rows, others = (
+            np.array([example.embedding for example in side], np.float32).reshape(-1, self.bundle.manifest.dimension)
+            for side in (held, rejected)
+        )
+        new = {example.source_sha256 for example in compress(examples, is_new)}
+        before = others[[example.source_sha256 not in new for example in rejected]]
+        lost = turned_away(rows, others) & ~turned_away(rows, before)
+        names = tuple(example.source for example, gone in zip(held, lost, strict=True) if gone)
+        added = _added(examples, is_new)
+        return Rejection(label, added.accepted, added.skipped, names)
 
     def calibrate(
         self,
@@ -332,16 +368,22 @@ class Classifier:
         from .doctor import diagnose
 
         task = self._current().task
-        held: list[Example] = []
-        with contextlib.suppress(UnknownClassError):  # it is new, or another process has just forgotten it
-            held = [e for e in self.gallery.content([label])[label] if not e.negative]
+        held, rejected = self._sides(label)
         known = {example.source_sha256 for example in held}
         # A picture that is there already, or twice in this call, is not enrolled: nothing to say of it.
         first = {e.source_sha256: i for i, e in reversed(list(enumerate(examples)))}
         new = sorted(i for digest, i in first.items() if digest not in known)
         strangers = dict(zip(task.stranger_ids, task.strangers, strict=True))
         chosen, measured = [examples[i] for i in new], [quality[i] for i in new]
-        return diagnose(label, chosen, measured, held, task, strangers, self.bundle.manifest)
+        return diagnose(label, chosen, measured, held, rejected, task, strangers, self.bundle.manifest)
+
+    def _sides(self, label: str) -> tuple[list[Example], list[Example]]:
+        """The examples of a class, and what was rejected for it; none where it is not enrolled."""
+        try:
+            content = self.gallery.content([label])[label]
+        except UnknownClassError:
+            return [], []
+        return [e for e in content if not e.negative], [e for e in content if e.negative]
 
     def _current(self) -> Decision:
         if self._ready.version != self.gallery.version():

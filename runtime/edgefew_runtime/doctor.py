@@ -15,7 +15,7 @@ from . import frame_quality as fq
 from . import head
 from .frame_quality import FrameQuality
 from .gallery import Example, Task
-from .leave_one_out import LeaveOneOut, left_out
+from .leave_one_out import LeaveOneOut, left_out, turned_away
 from .manifest import Manifest
 from .operating_point import NEAR_DUPLICATE, CoveragePoint, OperatingPoint, around, bundle_point
 
@@ -41,7 +41,8 @@ class Finding:
     """One thing that looks wrong with an example.
 
     Attributes:
-        kind: "too small", "too dark", "blank", "blurred", "near-duplicate", "outlier" or "closer to another class".
+        kind: "too small", "too dark", "blank", "blurred", "near-duplicate", "outlier", "closer to another class" or
+            "closer to what it is not".
         text: the same for people, with what was measured.
         other: the class or example that it is about, if any.
     """
@@ -96,6 +97,7 @@ def diagnose(
     new: Sequence[Example],
     quality: Sequence[FrameQuality],
     held: Sequence[Example],
+    rejected: Sequence[Example],
     task: Task,
     strangers: Mapping[int, npt.NDArray[np.float32]],
     manifest: Manifest,
@@ -107,6 +109,7 @@ def diagnose(
         new: the new examples, at least one.
         quality: what was measured of each new frame.
         held: the class's examples that are enrolled already.
+        rejected: what the class is not.
         task: the gallery as it is.
         strangers: embeddings of the gallery's strangers, by number.
         manifest: the bundle's.
@@ -115,7 +118,8 @@ def diagnose(
     names = [example.source for example in (*held, *new)]
     # A blank picture shows nothing: beside it, what does show the class would look like the outlier.
     shows = np.array([True] * len(held) + [not measured.blank for measured in quality])
-    scores = _score(rows[shows], label, task)
+    negatives = np.array([example.embedding for example in rejected], np.float32).reshape(-1, rows.shape[1])
+    scores = _score(rows[shows], label, negatives, task)
     outlier = _outlier_score(scores, manifest.coverage_points)
     typical = _coverage_score(manifest.coverage_points, 1, TYPICAL_COVERAGE)
     similar = rows @ rows.T
@@ -123,7 +127,10 @@ def diagnose(
     for number, (example, measured) in enumerate(zip(new, quality, strict=True), start=len(held)):
         findings = [*_looks(measured, manifest.input.size), *_duplicates(similar[number, :number], names)]
         if shows[number]:
-            findings += _misplaced(scores, int(shows[:number].sum()), outlier, typical)
+            place = int(shows[:number].sum())
+            findings += _misplaced(scores, place, outlier, typical)
+            if scores.turned_away[place]:
+                findings.append(_denied(rows[number], np.delete(rows[shows], place, axis=0), rejected, negatives))
         reports.append(ExampleReport(example.source, tuple(findings)))
     lost = np.flatnonzero(scores.judged & ~scores.right)
     confused = Counter(name for i in lost if (name := scores.nearest[i]) is not None).most_common(1)
@@ -139,10 +146,12 @@ def diagnose(
     return replace(diagnosis, advice=tuple(_advice(diagnosis, len(rows), task, manifest)))
 
 
-def _score(rows: head.Embeddings, label: str, task: Task) -> LeaveOneOut:
+def _score(rows: head.Embeddings, label: str, negatives: head.Embeddings, task: Task) -> LeaveOneOut:
     place = task.labels.index(label) if label in task.labels else -1
     sums = rows.sum(axis=0, dtype=np.float64)[None]
-    return left_out((label,) * len(rows), rows, sums, np.full(len(rows), place), task.prototypes, task.labels)
+    others = np.full(len(rows), place)
+    away = turned_away(rows, negatives)
+    return left_out((label,) * len(rows), rows, sums, others, task.prototypes, task.labels, task.negatives, away)
 
 
 def _looks(measured: FrameQuality, size: tuple[int, int]) -> Iterator[Finding]:
@@ -178,6 +187,18 @@ def _misplaced(scores: LeaveOneOut, number: int, outlier: float, typical: float 
         yield Finding("closer to another class", text, nearest)
     elif own < outlier:
         yield Finding("outlier", f"unlike the rest of its class: score {own:.2f}, at least {outlier:.2f} is usual")
+
+
+def _denied(
+    row: npt.NDArray[np.float32], rest: head.Embeddings, rejected: Sequence[Example], negatives: head.Embeddings
+) -> Finding:
+    similar = negatives @ row
+    source = rejected[int(similar.argmax())].source
+    text = (
+        f"closer to {PurePath(source).name}, which was rejected for this class ({similar.max():.2f}), than to the rest "
+        f"of it ({(rest @ row).max():.2f})"
+    )
+    return Finding("closer to what it is not", text, source)
 
 
 def _outlier_score(scores: LeaveOneOut, points: Sequence[CoveragePoint]) -> float:
@@ -217,7 +238,7 @@ def _advice(diagnosis: Diagnosis, examples: int, task: Task, manifest: Manifest)
     bad = [
         PurePath(r.name).name
         for r in diagnosis.examples
-        if any(f.kind in ("outlier", "closer to another class") for f in r.findings)
+        if any(f.kind in ("outlier", "closer to another class", "closer to what it is not") for f in r.findings)
     ]
     if bad:
         yield f"look at {', '.join(bad[:3])}{' …' * (len(bad) > 3)}: leave out what does not show {diagnosis.label!r}"

@@ -24,12 +24,14 @@ class LeaveOneOut:
         own: float32 [n], cosine with the other examples of its class; NaN where there is none.
         other: float32 [n], the best cosine with another class; -2 where there is none.
         nearest: that class of each; None where there is none.
+        turned_away: bool [n], nearer to what its class is not than to every other example of it.
     """
 
     labels: tuple[str, ...]
     own: npt.NDArray[np.float32]
     other: npt.NDArray[np.float32]
     nearest: tuple[str | None, ...]
+    turned_away: npt.NDArray[np.bool_]
 
     @property
     def judged(self) -> npt.NDArray[np.bool_]:
@@ -39,7 +41,7 @@ class LeaveOneOut:
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """Bool [n]: the examples that are still recognised."""
-        return self.own > self.other
+        return (self.own > self.other) & ~self.turned_away
 
     def accuracy(self) -> float | None:
         """Share of the judged examples that are still recognised; None if none can be judged."""
@@ -47,17 +49,42 @@ class LeaveOneOut:
 
 
 def leave_one_out(content: Mapping[str, Sequence[Example]]) -> LeaveOneOut:
-    """The scores of a gallery's examples (`Gallery.content`); what a class is not does not count."""
-    groups = {label: [e.embedding for e in examples if not e.negative] for label, examples in content.items()}
-    labels = tuple(label for label, group in groups.items() for _ in group)
+    """The scores of a gallery's examples (`Gallery.content`), which respect what each class is not."""
+    groups, negatives = (
+        [[e.embedding for e in examples if e.negative is side] for examples in content.values()]
+        for side in (False, True)
+    )
+    labels = tuple(label for label, group in zip(content, groups, strict=True) for _ in group)
     if not labels:
         empty = np.empty(0, np.float32)
-        return LeaveOneOut((), empty, empty, ())
-    embeddings = np.array([row for group in groups.values() for row in group], np.float32)
-    index = np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
+        return LeaveOneOut((), empty, empty, (), empty > 0)
+    embeddings = np.array([row for group in groups for row in group], np.float32)
+    index = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     sums = np.zeros((len(groups), embeddings.shape[1]))
     np.add.at(sums, index, embeddings)
-    return left_out(labels, embeddings, sums[index], index, head.unit(sums), tuple(groups))
+    sides = {i: (embeddings[index == i], np.array(rows)) for i, rows in enumerate(negatives) if rows and groups[i]}
+    away = np.zeros(len(labels), np.bool_)
+    for i, (rows, others) in sides.items():
+        away[index == i] = turned_away(rows, others)
+    return left_out(labels, embeddings, sums[index], index, head.unit(sums), tuple(content), sides, away)
+
+
+def turned_away(examples: head.Embeddings, negatives: head.Embeddings) -> npt.NDArray[np.bool_]:
+    """Which examples of a class, each left out in turn, are nearer to what it is not than to all others of it.
+
+    Args:
+        examples: float32 [n, d], all of the class.
+        negatives: float32 [m, d], what it is not.
+    """
+    result = np.zeros(len(examples), np.bool_)
+    if len(examples) < 2 or not len(negatives):  # the only example cannot be left out
+        return result
+    for start in range(0, len(examples), _BLOCK):
+        part = examples[start : start + _BLOCK]
+        similar = part @ examples.T
+        similar[np.arange(len(part)), np.arange(start, start + len(part))] = head.ABSENT
+        result[start : start + _BLOCK] = (part @ negatives.T).max(axis=1) >= similar.max(axis=1)
+    return result
 
 
 def left_out(
@@ -67,6 +94,8 @@ def left_out(
     own_place: npt.NDArray[np.int64],
     prototypes: head.Embeddings,
     names: tuple[str, ...],
+    negatives: Mapping[int, tuple[head.Embeddings, head.Embeddings]],
+    away: npt.NDArray[np.bool_],
 ) -> LeaveOneOut:
     """The scores of examples, each against its class without it and against the other classes.
 
@@ -77,6 +106,8 @@ def left_out(
         own_place: int64 [n], where in `names` its class stands; -1 where it does not.
         prototypes: float32 [c, d], of the classes.
         names: c, of the classes.
+        negatives: for each class (by index) that has negatives: its examples [k, d] and its negatives [m, d].
+        away: bool [n], what `turned_away` says of them.
     """
     rest = head.unit(sums - embeddings)
     own = np.where(rest.any(axis=1), (rest * embeddings).sum(axis=1), np.nan).astype(np.float32)
@@ -85,9 +116,12 @@ def left_out(
     for start in range(0, len(embeddings) if names else 0, _BLOCK):
         part = slice(start, start + _BLOCK)
         scores = head.cosine_scores(embeddings[part], prototypes)
+        for place, (examples, others) in negatives.items():
+            nearer = (embeddings[part] @ others.T).max(axis=1) >= (embeddings[part] @ examples.T).max(axis=1)
+            scores[nearer, place] = head.ABSENT
         standing = np.flatnonzero(own_place[part] >= 0)
         scores[standing, own_place[part][standing]] = head.ABSENT
         best = scores.argmax(axis=1)
         other[part] = scores[np.arange(len(scores)), best]
         nearest[part] = [names[i] if score > head.ABSENT else None for i, score in zip(best, other[part], strict=True)]
-    return LeaveOneOut(labels, own, other, tuple(nearest))
+    return LeaveOneOut(labels, own, other, tuple(nearest), away)

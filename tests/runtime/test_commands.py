@@ -176,7 +176,7 @@ def test_reject_is_remembered_and_listed(cli: Cli, bundle: Path, files: dict[str
     assert result.stdout == "not figure50: 1 remembered\n"
     assert "skipped, remembered already" in cli("reject", bundle, "figure50", wrong, "--gallery", enrolled).stdout
     told = lines(cli("reject", bundle, "figure51", wrong, "--gallery", enrolled, "--json").stdout)
-    assert told == [{"label": "figure51", "accepted": [str(wrong)], "skipped": []}]
+    assert told == [{"label": "figure51", "accepted": [str(wrong)], "skipped": [], "turned_away": []}]
     assert f"not {wrong}" in cli("examples", "figure50", "--gallery", enrolled).stdout
     assert "figure50  2 examples, 1 negative, since" in cli("classes", "--gallery", enrolled).stdout
     always = cli("classify", bundle, wrong, "--gallery", enrolled, "--always-answer", "--json")

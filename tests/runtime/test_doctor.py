@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgefew_runtime import Classifier, EnrollmentRefusedError, OperatingPoint
+from edgefew_runtime import Classifier, EnrollmentRefusedError, Example, Gallery, OperatingPoint, head
+from edgefew_runtime.answer import Decision
 from edgefew_runtime.frame_quality import BLURRED, frame_quality
+from edgefew_runtime.leave_one_out import leave_one_out
 from PIL import Image, ImageDraw, ImageFilter
 
 from tests.conftest import Cli, draw_class
@@ -156,3 +158,45 @@ def test_a_blank_picture_alone_is_only_blank(cli: Cli, bundle: Path, gallery_pat
     told = json.loads(cli("enroll", bundle, "star", blank, "--gallery", gallery_path, "--dry-run", "--json").stdout)
     assert [finding["kind"] for finding in told["diagnosis"]["examples"][0]["findings"]] == ["blank"]
     assert told["diagnosis"]["judged"] == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_left_out_is_what_a_gallery_without_the_example_would_answer(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((4, 6))
+    with Gallery(None, "b" * 64, 6) as gallery:
+        for number, centre in enumerate(centres):
+            rows = head.to_grid((centre + 0.8 * rng.standard_normal((5, 6))).astype(np.float32))
+            examples = [Example(row, f"{number}", f"{number}{k}".zfill(64)) for k, row in enumerate(rows)]
+            gallery.enroll(f"class {number}", examples[: 1 + number])
+            if number % 2:
+                gallery.reject(f"class {number}", examples[1 + number :])
+        content = gallery.content()
+        scores = leave_one_out(content)
+        entries = [(label, e) for label, group in content.items() for e in group if not e.negative]
+        numbers = {e.source_sha256: e.id for label in content for e in gallery.examples(label)}
+        assert scores.turned_away.any()
+        assert len(set(scores.right.tolist())) == 2
+        for place, (label, example) in enumerate(entries):
+            if scores.judged[place]:
+                gallery.remove(numbers[example.source_sha256])
+                answer = Decision((0, 0), gallery.task(), 10.0, None, None).answer(example.embedding)
+                assert (answer.label == label) == scores.right[place]
+                gallery.undo()
+
+
+def test_an_example_nearer_to_what_its_class_is_not_is_named_with_it(classifier: Classifier) -> None:
+    classifier.reject("figure 51", frame(50, 0))
+    report = classifier.diagnose("figure 51", [frame(50, 0, 1), frame(51, 0, 7)])
+    found = {finding.kind: finding for finding in report.examples[0].findings}
+    assert found["closer to what it is not"].other == "array"
+    assert "which was rejected for this class" in found["closer to what it is not"].text
+    assert report.examples[1].findings == ()
+    assert report.recognised < report.judged
+
+
+def test_rejecting_says_which_examples_it_would_turn_away(classifier: Classifier) -> None:
+    assert classifier.reject("figure 51", frame(57, 0)).turned_away == ()
+    lost = classifier.reject("figure 51", [frame(51, 0, 8), frame(51, 1, 8)])
+    assert (lost.label, len(lost.accepted), set(lost.turned_away)) == ("figure 51", 2, {"array"})
+    assert leave_one_out(classifier.gallery.content()).turned_away.sum() == len(lost.turned_away)

@@ -14,6 +14,7 @@ from .bench import bench
 from .calibrate import calibrate
 from .classes import classes, examples, forget, rename
 from .classify import classify
+from .drift import drift
 from .enroll import enroll
 from .fleet import merge, share
 from .history import log, undo
@@ -69,6 +70,7 @@ _OWN = (
     calibrate,
     classes,
     classify,
+    drift,
     enroll,
     examples,
     forget,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from edgefew_runtime.answer import Answer
 from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Classifier
-from edgefew_runtime.consensus import TrackAnswer, track_answer
-from edgefew_runtime.drift import DriftStatus, DriftWatch
-from edgefew_runtime.errors import EdgeFewError, FrameError
-from edgefew_runtime.regular_file import read_regular
+from edgefew_runtime.consensus import track_answer
+from edgefew_runtime.errors import FrameError
+from edgefew_runtime.watch_file import keep_watch
 
 from .options import bundle_argument, gallery_option, json_option, print_json, provider_option, require_gallery
 
@@ -91,44 +87,13 @@ def classify(
             else:
                 click.echo(f"track: {verdict} ({verdict.agreeing} of {verdict.frames} frames agree)")
         if watch is not None:
-            status = _keep_watch(watch, classifier, answers if verdict is None else [verdict])
+            status = keep_watch(watch, classifier, answers if verdict is None else [verdict])
             if as_json:
                 print_json({"drift": status.to_dict()})
             elif status.alarm:
                 click.echo(f"drift: {status.advice}", err=True)
     if bad:
         raise SystemExit(1)
-
-
-_LARGEST_WATCH = 4_000_000
-"""Bytes of a watch's file: many times what a thousand scores take."""
-
-
-def _keep_watch(file: Path, classifier: Classifier, answers: Sequence[Answer | TrackAnswer]) -> DriftStatus:
-    """Tell the watch in the file of these answers; the file is made by the first."""
-    if file.exists():
-        try:
-            watch = DriftWatch.from_dict(json.loads(read_regular(file, _LARGEST_WATCH)))
-        except OSError as error:
-            raise EdgeFewError(f"The drift watch {file} cannot be read: {error.strerror or error}.") from None
-        except (ValueError, RecursionError, EdgeFewError) as error:
-            raise EdgeFewError(f"{file} is no drift watch ({error}). Give another file, or delete it.") from None
-    else:
-        promised = classifier.promise()
-        least = -1.0 if promised is None or promised.threshold is None else promised.threshold
-        watch = DriftWatch([float(score) for score in classifier.enrolment_scores() if score >= least])
-    for answer in answers:
-        if answer.known and answer.score is not None:
-            watch.add(answer.score)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(watch.to_dict()), encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        raise EdgeFewError(f"{file} cannot be written: {error.strerror or error}.") from None
-    finally:
-        part.unlink(missing_ok=True)
-    return watch.status
 
 
 def _describe(answer: Answer) -> str:

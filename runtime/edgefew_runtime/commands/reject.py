@@ -16,6 +16,7 @@ from .options import (
     json_option,
     keep_frames_option,
     passphrase_option,
+    plural,
     print_json,
     provider_option,
     require_gallery,
@@ -51,10 +52,15 @@ def reject(
     require_gallery(gallery)
     with Classifier.open(bundle, gallery, provider=provider) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
-        added = classifier.reject(label, list(files), actor_name(actor), keep_frames=keep_frames)
+        rejection = classifier.reject(label, list(files), actor_name(actor), keep_frames=keep_frames)
     if as_json:
-        print_json({"label": label, **added.to_dict()})
+        print_json(rejection.to_dict())
         return
-    click.echo(f"not {label}: {len(added.accepted)} remembered")
-    for name in added.skipped:
+    click.echo(f"not {rejection.label}: {len(rejection.accepted)} remembered")
+    for name in rejection.skipped:
         click.echo(f"  skipped, remembered already: {name}")
+    if away := [Path(name).name for name in rejection.turned_away]:
+        click.echo(
+            f"  ! {plural(len(away), 'example')} of {rejection.label!r} would now be turned away if left out: "
+            f"{', '.join(away[:3])}{' …' * (len(away) > 3)}"
+        )
