@@ -152,6 +152,38 @@ def test_blur_is_seen_whatever_the_size_and_sharp_is_sharp() -> None:
         assert frame_quality(np.asarray(blurred)).blur > BLURRED
 
 
+def drawn(size: int, corners: int, rng: np.random.Generator) -> Image.Image:
+    image = Image.new("RGB", (size, size), "white")
+    angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
+    points = 0.5 + 0.4 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    ImageDraw.Draw(image).polygon([tuple(point) for point in (size * points).tolist()], "black")
+    return image
+
+
+@pytest.mark.parametrize("noise", [0, 5, 10])
+@pytest.mark.parametrize("size", [64, 200, 480])
+def test_noise_hides_no_blur_and_makes_none(noise: int, size: int) -> None:
+    rng = np.random.default_rng(size + noise)
+    sharp = [drawn(size, 5 + number % 5, rng) for number in range(20)]
+    blurred = [image.filter(ImageFilter.GaussianBlur(0.05 * size)) for image in sharp]
+
+    def called_blurred(images: list[Image.Image]) -> int:
+        found = 0
+        for image in images:
+            pixels = 20 + np.asarray(image, np.float32) * (215 / 255)  # head room, as a camera leaves it
+            noisy = np.clip(pixels + rng.normal(0, noise, pixels.shape), 0, 255)
+            found += frame_quality(noisy.astype(np.uint8)).blur > BLURRED
+        return found
+
+    assert called_blurred(sharp) == 0
+    assert called_blurred(blurred) >= 19
+
+
+def test_noise_alone_is_not_called_blurred() -> None:
+    noise = np.random.default_rng(0).normal(128, 20, (200, 200, 3))
+    assert frame_quality(np.clip(noise, 0, 255).astype(np.uint8)).blur < BLURRED
+
+
 def test_a_blank_picture_alone_is_only_blank(cli: Cli, bundle: Path, gallery_path: Path, tmp_path: Path) -> None:
     blank = tmp_path / "blank.png"
     Image.fromarray(np.full((32, 32, 3), 255, np.uint8)).save(blank)
