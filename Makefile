@@ -32,7 +32,7 @@ fuzz: build/fuzz-venv/.ready  ## a fuzzer (atheris) at every reader, FUZZ_SECOND
 bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot and PyTorch, as JSON
 	@$(BIN)/python benchmarks/device.py --adaptshot-python build/adaptshot-venv/bin/python
 
-docs: .venv/.ready  ## write docs/commands.md from the commands' own help, and the tables from the benchmarks' figures
+docs: .venv/.ready  ## write docs/commands from the commands' own help, and the tables from the benchmarks' figures
 	$(BIN)/python docs/commands_page.py
 	$(BIN)/python docs/tables.py
 

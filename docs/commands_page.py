@@ -1,4 +1,7 @@
-"""Writes docs/commands.md from the commands' own help, so that the two cannot differ. `make docs` runs it."""
+"""Writes the usage into docs/commands/NAME.md from the commands' own help, and the list of them. `make docs` runs it.
+
+What stands above the heading "Usage" of such a page is written by hand, and kept.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from pathlib import Path
 import click
 from edgefew_runtime.commands import edgefew
 
-PAGE = Path(__file__).with_name("commands.md")
+DOCS = Path(__file__).parent
 WIDTH = 100
+USAGE = "## Usage\n\n"
 INTRODUCTION = """# Commands
 
 One command, `edgefew`, on every machine; each shows what it can do. The workstation adds `data`, `evaluate`, `export`
@@ -18,7 +22,8 @@ and `train` to what a device has.
 With `--json`, JSON alone goes to standard output: one object, or one object a line for a list. Messages and progress
 go to standard error. The exit status is 0 only on success, 1 after an error, 2 where the command line itself is wrong.
 
-This page is made from the commands' own help by `make docs`.
+| command | what it does |
+|---|---|
 """
 
 
@@ -34,21 +39,23 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
             yield from commands(child, (*path, name))
 
 
-def page() -> str:
-    """The page as Markdown."""
-    parts = [INTRODUCTION]
+def pages() -> dict[Path, str]:
+    """Each page with what should stand in it; a command without a page gets one with nothing written by hand."""
+    found = {}
+    listed = [INTRODUCTION]
     for path, command in commands(edgefew):
-        words = " ".join(("edgefew", *path))
-        context = click.Context(
-            command,
-            info_name=words,
-            terminal_width=WIDTH,
-            max_content_width=WIDTH,
-            help_option_names=["-h", "--help"],
-        )
-        parts.append(f"## `{words}`\n\n```text\n{command.get_help(context)}\n```\n")
-    return "\n".join(parts)
+        words, page = " ".join(("edgefew", *path)), DOCS / "commands" / f"{'-'.join(path)}.md"
+        written = page.read_text(encoding="utf-8").partition(USAGE)[0] if page.exists() else f"# `{words}`\n\n"
+        found[page] = f"{written}{USAGE}```text\n{_help(words, command)}\n```\n"
+        listed.append(f"| [`{words}`](commands/{page.name}) | {command.get_short_help_str(100)} |\n")
+    return {DOCS / "commands.md": "".join(listed), **found}
+
+
+def _help(words: str, command: click.Command) -> str:
+    options = {"terminal_width": WIDTH, "max_content_width": WIDTH, "help_option_names": ["-h", "--help"]}
+    return command.get_help(click.Context(command, info_name=words, **options))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for file, text in pages().items():
+        file.write_text(text, encoding="utf-8")

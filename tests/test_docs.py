@@ -44,10 +44,14 @@ def test_every_command_and_option_has_help(path: tuple[str, ...], cli: Cli) -> N
             assert parameter.help, f"{' '.join(path)} {parameter.opts}"
 
 
-def test_the_page_of_commands_is_that_of_the_commands() -> None:
-    assert (DOCS / "commands.md").read_text() == runpy.run_path(str(DOCS / "commands_page.py"))["page"](), (
-        "run `make docs`"
-    )
+def test_every_command_has_a_page_with_its_help_and_an_example() -> None:
+    expected = runpy.run_path(str(DOCS / "commands_page.py"))["pages"]()
+    assert {page: page.read_text() for page in expected if page.exists()} == expected, "run `make docs`"
+    assert {DOCS / "commands.md", *(DOCS / "commands").glob("*.md")} == set(expected)
+    for page in (DOCS / "commands").glob("*.md"):
+        by_hand = page.read_text().partition("## Usage")[0]
+        words = page.read_text().splitlines()[0].strip("# `")
+        assert f"```console\n$ {words} " in by_hand, f"{page.name} has no example"
 
 
 @pytest.mark.parametrize("name", ["device", "unknown"])
@@ -64,7 +68,7 @@ def test_every_command_reports_as_json(path: tuple[str, ...]) -> None:
 
 def test_no_page_tells_of_a_command_that_is_not_there() -> None:
     names = {path[0] for path in COMMANDS}
-    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
         for match in re.finditer(r"^\$? ?edgefew ([a-z]+)", page.read_text(), re.M):
             assert match[1] in names, f"{match[0]} in {page.name}"
 
@@ -75,7 +79,7 @@ def links(page: Path) -> Iterator[str]:
             yield target
 
 
-@pytest.mark.parametrize("page", [p.relative_to(ROOT) for p in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]], ids=str)
+@pytest.mark.parametrize("page", [p.relative_to(ROOT) for p in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]], ids=str)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in links(ROOT / page):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{target} in {page}"
@@ -83,7 +87,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_make_target_that_is_told_of_is_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    for page in (*ROOT.glob("*.md"), *DOCS.glob("*.md")):
+    for page in (*ROOT.glob("*.md"), *DOCS.rglob("*.md")):
         assert set(re.findall(r"`make ([a-z]+)`", page.read_text())) <= targets, page.name
 
 
