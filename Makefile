@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check soak fuzz bench docs format clean
+.PHONY: demo test check hosts soak fuzz bench docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -18,6 +18,10 @@ check: .venv/.ready  ## linters, types, and the arrows between the packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+hosts: .venv/.ready  ## the examples in C, Node and the browser: fetch what they need, build them, test them
+	$(BIN)/python examples/hosts/prepare.py build/hosts
+	$(BIN)/python -m pytest tests/hosts -rs
 
 soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 200 kills, every page, every byte (an hour)
 	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \

@@ -22,6 +22,7 @@ from .lock import lock, unlock
 from .migrate import migrate
 from .pack import pack
 from .reject import reject
+from .state import state
 from .verify import verify
 
 PLUGINS = "edgefew.commands"
@@ -82,6 +83,7 @@ _OWN = (
     reject,
     rename,
     share,
+    state,
     undo,
     unlock,
     verify,

@@ -1,0 +1,83 @@
+"""`edgefew state`: to and from the state file of hosts in other languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgefew_runtime.bundle import Bundle
+from edgefew_runtime.gallery import Gallery
+from edgefew_runtime.host_state import HostState, read_state, write_state
+
+from .options import (
+    actor_name,
+    actor_option,
+    bundle_argument,
+    gallery_option,
+    json_option,
+    open_gallery,
+    passphrase_option,
+    plural,
+    print_json,
+    unlock_with,
+)
+
+_state_argument = click.argument("state_file", metavar="STATE", type=click.Path(path_type=Path))
+
+
+@click.group()
+def state() -> None:
+    """Carry classes to and from hosts in C, JavaScript or any language, by their state file."""
+
+
+@state.command("export")
+@_state_argument
+@gallery_option
+@json_option
+def export_state(state_file: Path, gallery: Path, as_json: bool) -> None:
+    """Write the classes of a gallery to a new file STATE, for a host in another language.
+
+    It holds names, sums, counts, embeddings and the names of their sources, no pictures. What a class is not
+    (`edgefew reject`) and strangers (`edgefew calibrate`) stay behind: the file has no place for them.
+    """
+    with open_gallery(gallery, None) as opened:
+        exported = HostState.of(opened)
+        left = len(opened.strangers()) + sum(entry.negatives for entry in opened.classes())
+    write_state(exported, state_file)
+    classes = {label: len(examples) for label, examples in exported.content.items()}
+    if as_json:
+        print_json({"state": str(state_file), "classes": classes, "negatives_left_behind": left})
+        return
+    click.echo(f"{state_file}: {_listed(classes) or 'empty'}")
+    if left:
+        click.echo(f"  left behind: {plural(left, 'negative')}")
+
+
+@state.command("import")
+@bundle_argument
+@_state_argument
+@gallery_option
+@actor_option
+@passphrase_option
+@json_option
+def import_state(
+    bundle: Path, state_file: Path, gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Enroll the examples of a host's STATE into a gallery, new or not: all or none.
+
+    An example that is there already is not counted again. STATE must be of this BUNDLE, and whole.
+    """
+    opened = Bundle.open(bundle)
+    read = read_state(state_file, opened.id, opened.manifest.dimension)
+    with Gallery(gallery, opened.id, opened.manifest.dimension) as target:
+        unlock_with(target, passphrase_file)
+        added = read.enroll_into(target, actor_name(actor))
+    if as_json:
+        print_json({"state": str(state_file), "added": added})
+    else:
+        click.echo(f"{state_file}: {_listed(added) or 'nothing new'}")
+
+
+def _listed(classes: dict[str, int]) -> str:
+    return ", ".join(f"{label} ({plural(count, 'example')})" for label, count in classes.items())
