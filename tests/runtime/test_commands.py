@@ -121,6 +121,27 @@ def test_an_unreadable_file_does_not_hide_the_other_answers(
     assert "bad.png is not an image" in result.stderr
 
 
+def test_one_example_is_erased_and_undo_goes_on_behind_it(cli: Cli, enrolled: Path) -> None:
+    assert cli("forget", "figure51", "--gallery", enrolled).exit_code == 0
+    erased = cli("forget", "--example", 1, "--erase", "--gallery", enrolled)
+    assert erased.exit_code == 0, erased.stderr
+    assert erased.stdout.startswith("figure50: example 1 erased (")
+    again = cli("forget", "--example", 1, "--erase", "--gallery", enrolled)
+    assert "No example 1 is enrolled" in again.stderr
+    stopped = cli("undo", "--gallery", enrolled)
+    assert stopped.exit_code == 1
+    assert "event 5 (erase example 1 of figure50), cannot be undone: what was erased is gone" in stopped.stderr
+    assert "event 4 (forget figure51): `edgefew undo --to 3` takes it back" in stopped.stderr
+    back = cli("undo", "--to", 3, "--gallery", enrolled)
+    assert back.stdout.startswith("undone: forget figure51, of ")
+    assert "event 5 (erase example 1 of figure50) stays: what was erased is gone" in back.stderr
+    entries = lines(cli("classes", "--gallery", enrolled, "--json").stdout)
+    assert [(e["label"], e["examples"]) for e in entries] == [("figure50", 1), ("figure51", 2)]
+    (told,) = lines(cli("forget", "--example", 2, "--erase", "--gallery", enrolled, "--json").stdout)
+    assert (told["id"], told["undoable"], told["same_picture"]) == (2, False, [])
+    assert cli("log", "--verify", "--gallery", enrolled).exit_code == 0
+
+
 def test_examples_rename_and_going_back(cli: Cli, enrolled: Path, bundle: Path) -> None:
     held = lines(cli("examples", "figure50", "--gallery", enrolled, "--json").stdout)
     assert [e["label"] for e in held] == ["figure50"] * 2

@@ -6,6 +6,7 @@ These need no network, so the bundle may be left out.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -70,7 +71,7 @@ def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, 
     type=click.IntRange(1, 2**63 - 1),
     help="Take this one example out instead of a class; `edgefew examples` lists them.",
 )
-@click.option("--erase", is_flag=True, help="Delete the class's examples from the disk too. This cannot be undone.")
+@click.option("--erase", is_flag=True, help="Delete what is taken out from the disk too. This cannot be undone.")
 @gallery_option
 @actor_option
 @passphrase_option
@@ -85,15 +86,18 @@ def forget(
     as_json: bool,
 ) -> None:
     """Take a class, or one example, out of a gallery. `edgefew undo` brings it back, unless --erase was given."""
-    if example is not None and erase:
-        raise click.UsageError("--erase is for whole classes; it does not go with --example.")
     bundle, labels = split_bundle(bundle_and_label, 0 if example is not None else 1)
     with open_gallery(gallery, bundle, passphrase_file) as opened:
         who = actor_name(actor)
         if example is not None:
-            removed = opened.remove(example, who)
-            document = {**removed.to_dict(), "undoable": True}
-            text = f"{removed.label or 'a stranger'}: example {example} forgotten ({removed.source})"
+            removed, others = opened.erase_example(example, who) if erase else (opened.remove(example, who), [])
+            document: dict[str, Any] = {**removed.to_dict(), "undoable": not erase}
+            if erase:
+                document["same_picture"] = [other.id for other in others]
+            done = "erased" if erase else "forgotten"
+            text = f"{removed.label or 'a stranger'}: example {example} {done} ({removed.source})"
+            for other in others:
+                text += f"\n  the same picture is also example {other.id}: {other.label or 'a stranger'}"
         else:
             (label,) = labels
             count = (opened.erase if erase else opened.forget)(label, who)

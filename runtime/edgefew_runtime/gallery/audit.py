@@ -33,14 +33,18 @@ def problems(db: sqlite3.Connection, dimension: int) -> list[str]:
 
 def _untold_examples(db: sqlite3.Connection, log: list[events.Event]) -> list[str]:
     """Events whose examples are not those that the log tells of."""
-    told: Counter[tuple[int, int | None, bool, str]] = Counter()
+    told: Counter[tuple[int, int | None, bool, str, str]] = Counter()
     for event in log:
         for class_id, _, examples in event.added():
-            told.update((event.id, class_id, bool(e.get("negative")), e["embedding_sha256"]) for e in examples)
+            told.update(
+                (event.id, class_id, bool(e.get("negative")), e["source_sha256"], e["embedding_sha256"])
+                for e in examples
+            )
         if event.kind == "erase":
-            told = Counter({entry: n for entry, n in told.items() if entry[1] != event.payload["class"]})
-    rows = db.execute("SELECT added_by, class_id, negative, embedding FROM example")
-    held = Counter((added_by, class_id, bool(negative), sha256(blob)) for added_by, class_id, negative, blob in rows)
+            erased, picture = event.payload["class"], event.payload.get("source_sha256")
+            told = Counter({e: n for e, n in told.items() if e[1] != erased or picture not in (None, e[3])})
+    rows = db.execute("SELECT added_by, class_id, negative, source_sha256, embedding FROM example")
+    held = Counter((*row, bool(negative), picture, sha256(blob)) for *row, negative, picture, blob in rows)
     return [
         f"the examples of event {number} are not those that the log tells of"
         for number in sorted({entry[0] for entry in (told - held) + (held - told)})

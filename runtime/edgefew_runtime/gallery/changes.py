@@ -87,15 +87,33 @@ class Change:
 
     def take_out(self, where: str, value: int | None, event: int) -> None:
         """Take the standing examples that a condition names out of their classes."""
-        self._move(f"removed_by IS NULL AND {where}", value, event)
+        self._move(f"removed_by IS NULL AND {where}", [value], event)
 
-    def take_out_one(self, example: int, class_id: int | None, event: int) -> None:
-        """Take one example out; with the last one of a class go its negatives, which mean nothing without it."""
-        self.take_out("id = ?", example, event)
-        if class_id is not None:
-            (left,) = self.db.execute("SELECT count FROM class WHERE id = ?", (class_id,)).fetchone()
-            if not left:
-                self.take_out("class_id IS ?", class_id, event)
+    def erase(self, payload: dict[str, Any], class_id: int | None, source_sha256: str | None = None) -> int:
+        """Delete a class's examples (the strangers for None), or those of one picture alone, standing or not.
+
+        A frame that no other example is of goes with them. Gives how many examples there were.
+        """
+        values: list[int | str | None] = [class_id, source_sha256]
+        chosen = f"class_id IS ? AND {'? IS NULL' if source_sha256 is None else 'source_sha256 = ?'}"
+        (number,) = self.db.execute(f"SELECT count(*) FROM example WHERE {chosen}", values).fetchone()  # noqa: S608
+        if number:
+            told = payload | {"class": class_id, "examples": number}
+            event = self.log("erase", told | ({} if source_sha256 is None else {"source_sha256": source_sha256}))
+            self._move(f"removed_by IS NULL AND {chosen}", values, event)
+            self.db.execute(f"DELETE FROM example WHERE {chosen}", values)  # noqa: S608
+            self.db.execute("DELETE FROM frame WHERE source_sha256 NOT IN (SELECT source_sha256 FROM example)")
+        return int(number)
+
+    def is_void(self, event: events.Event) -> bool:
+        """Whether all that a change added or took out was erased since."""
+        return (
+            event.kind != "rename"
+            and self.db.execute(
+                "SELECT 1 FROM example WHERE added_by = ? OR removed_by = ?", (event.id, event.id)
+            ).fetchone()
+            is None
+        )
 
     def invert(self, event: events.Event, log: list[events.Event]) -> None:
         """Undo an event. If it is an undo itself, that does again what it undid."""
@@ -105,21 +123,21 @@ class Change:
             name = root.payload["to" if again else "label"]
             self.db.execute("UPDATE class SET label = ? WHERE id = ?", (name, root.payload["class"]))
         elif root.kind in _ADDING:
-            self._move("added_by = ?", root.id, None if again else number)
+            self._move("added_by = ?", [root.id], None if again else number)
         elif not again:
-            self._move("removed_by = ?", root.id, None)
+            self._move("removed_by = ?", [root.id], None)
         elif root.kind == "remove":
-            self.take_out_one(root.payload["example"], root.payload["class"], root.id)
+            self.take_out("id = ?", root.payload["example"], root.id)
         else:
             self.take_out("class_id IS ?", root.payload["class"], root.id)
 
-    def _move(self, where: str, value: int | None, removed_by: int | None) -> None:
+    def _move(self, where: str, values: Sequence[int | str | None], removed_by: int | None) -> None:
         """Take the examples that a condition (one of our own) names out of their classes, or put them back in."""
         rows = self.db.execute(
             f"SELECT class_id, embedding, negative FROM example WHERE {where}",  # noqa: S608
-            (value,),
+            values,
         ).fetchall()
-        self.db.execute(f"UPDATE example SET removed_by = ? WHERE {where}", (removed_by, value))  # noqa: S608
+        self.db.execute(f"UPDATE example SET removed_by = ? WHERE {where}", (removed_by, *values))  # noqa: S608
         for class_id in {row[0] for row in rows}:
             blobs = [blob for owner, blob, negative in rows if owner == class_id and not negative]
             self.shift(class_id, blobs, +1 if removed_by is None else -1)

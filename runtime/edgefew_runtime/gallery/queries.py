@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import head
-from ..errors import ClassConflictError, GalleryFormatError, NothingToUndoError, UnknownClassError
-from . import events, locking
+from ..errors import ClassConflictError, UnknownClassError
+from . import locking
 from .embeddings import from_blobs, from_sums, sha256, to_blob
 from .records import EnrolledExample, Example, check_label
 
@@ -91,19 +91,34 @@ def refuse_strangers(db: sqlite3.Connection, examples: Sequence[Example]) -> Non
             )
 
 
-def examples(db: sqlite3.Connection, where: str, value: int | str | None) -> list[EnrolledExample]:
-    """The enrolled examples for which a condition (one of our own) holds."""
+def examples(
+    db: sqlite3.Connection, where: str, value: int | str | None, *, forgotten_too: bool = False
+) -> list[EnrolledExample]:
+    """The enrolled examples for which a condition (one of our own) holds; on request those that were taken out too."""
     rows = db.execute(
         "SELECT example.id, label, source, source_sha256, at, negative, "  # noqa: S608
         "EXISTS (SELECT 1 FROM frame WHERE frame.source_sha256 = example.source_sha256) "
         "FROM example LEFT JOIN class ON class.id = class_id "
-        f"JOIN event ON event.id = added_by WHERE removed_by IS NULL AND {where} ORDER BY example.id",
-        (value,),
+        f"JOIN event ON event.id = added_by WHERE (? OR removed_by IS NULL) AND {where} ORDER BY example.id",
+        (forgotten_too, value),
     )
     return [
         EnrolledExample(number, label, source, digest, at, bool(negative), bool(kept))
         for number, label, source, digest, at, negative, kept in rows
     ]
+
+
+def example(db: sqlite3.Connection, number: int, *, forgotten_too: bool = False) -> tuple[EnrolledExample, int | None]:
+    """The example of this number, and the number of its class.
+
+    Raises:
+        UnknownClassError: there is none.
+    """
+    found = examples(db, "example.id = ?", number, forgotten_too=forgotten_too)
+    if not found:
+        raise UnknownClassError(f"No example {number} is enrolled. `edgefew examples` lists those that are.")
+    (class_id,) = db.execute("SELECT class_id FROM example WHERE id = ?", (number,)).fetchone()
+    return found[0], class_id
 
 
 def content(db: sqlite3.Connection, class_id: int | None, dimension: int, *, frames: bool = False) -> list[Example]:
@@ -159,7 +174,7 @@ def negatives(
     result = {}
     for (class_id,) in rows:
         if class_id not in places:
-            raise GalleryFormatError("The gallery is damaged: a class without examples has negatives. Restore a copy.")
+            continue  # its examples were taken out one by one: what it is not waits until it has some again
         held = content(db, class_id, dimension)
         sides = ([e.embedding for e in held if e.negative is side] for side in (False, True))
         examples_, negatives_ = (np.array(side, np.float32).reshape(-1, dimension) for side in sides)
@@ -188,10 +203,3 @@ def check_conflicts(db: sqlite3.Connection, incoming: Mapping[str, Sequence[Exam
             f"Nothing was merged, because the galleries disagree: {'; '.join(conflicts[:3])}{more}. "
             "Rename a class or remove the example on one side first."
         )
-
-
-def refuse_erased(event: events.Event) -> None:
-    """Raise if an event was an erase: what it took is gone."""
-    if event.kind == "erase":
-        what = repr(event.payload["label"]) if event.payload["class"] is not None else "the strangers"
-        raise NothingToUndoError(f"Event {event.id} erased {what}; that cannot be undone.")

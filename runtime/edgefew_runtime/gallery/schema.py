@@ -8,6 +8,7 @@ APPLICATION_ID = 0x45466731
 USER_VERSION = 1
 """The version of the tables below. A later version comes with a migration from each earlier one."""
 
+# AUTOINCREMENT: the number of an example that was erased is never given to another.
 SCHEMA = """
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -33,7 +34,7 @@ CREATE TABLE class (
 ) STRICT;
 
 CREATE TABLE example (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     class_id      INTEGER REFERENCES class,
     negative      INTEGER NOT NULL CHECK (negative IN (0, 1)),
     embedding     BLOB NOT NULL,

@@ -19,7 +19,6 @@ from ..errors import (
     GalleryFormatError,
     GalleryMismatchError,
     NothingToUndoError,
-    UnknownClassError,
 )
 from . import events, locking, queries
 from .changes import UNDOABLE, Change, Group
@@ -164,17 +163,15 @@ class Gallery(GalleryReader):
     def remove(self, example: int, actor: str = "") -> EnrolledExample:
         """Take one example out, whether of a class, of what it is not, or of strangers. `undo` brings it back.
 
+        What a class is not waits when its last example goes: it counts again once the class has one.
+
         Raises:
             UnknownClassError: no example of that number is enrolled.
         """
         with self._writing(actor) as change:
-            found = queries.examples(change.db, "example.id = ?", example)
-            if not found:
-                raise UnknownClassError(f"No example {example} is enrolled. `edgefew examples` lists those that are.")
-            (removed,) = found
-            (class_id,) = change.db.execute("SELECT class_id FROM example WHERE id = ?", (example,)).fetchone()
+            removed, class_id = queries.example(change.db, example)
             payload = {"label": removed.label or "", "class": class_id, "example": example, "source": removed.source}
-            change.take_out_one(example, class_id, change.log("remove", payload))
+            change.take_out("id = ?", example, change.log("remove", payload))
         return removed
 
     def rename(self, label: str, to: str, actor: str = "") -> None:
@@ -257,13 +254,33 @@ class Gallery(GalleryReader):
 
         Raises:
             UnknownClassError: the gallery never held a class of that name.
+            GalleryBusyError: they are deleted, but another process keeps them from being overwritten.
         """
         with self._writing(actor) as change:
             queries.find(change.db, label, forgotten_too=True)
-            rows = change.db.execute("SELECT id FROM class WHERE label = ? ORDER BY id", (check_label(label),))
-            erased = sum([self._erase(change, label, class_id) for (class_id,) in rows.fetchall()])
+            label = check_label(label)
+            rows = change.db.execute("SELECT id FROM class WHERE label = ? ORDER BY id", (label,))
+            erased = sum([change.erase({"label": label}, class_id) for (class_id,) in rows.fetchall()])
         self._database.empty_log_file()
         return erased
+
+    def erase_example(self, example: int, actor: str = "") -> tuple[EnrolledExample, list[EnrolledExample]]:
+        """Delete one example's embedding and kept frame from the disk, forgotten earlier or not. Cannot be undone.
+
+        With it go earlier examples of the same picture and class, forgotten since. Gives the example, and those of
+        the same picture that stay because they are of another class: with them stays its frame.
+
+        Raises:
+            UnknownClassError: the gallery holds no example of that number.
+            GalleryBusyError: it is deleted, but another process keeps it from being overwritten.
+        """
+        with self._writing(actor) as change:
+            found, class_id = queries.example(change.db, example, forgotten_too=True)
+            change.erase({"label": found.label or "", "example": example}, class_id, found.source_sha256)
+            same = "example.source_sha256 = ?"
+            others = queries.examples(change.db, same, found.source_sha256, forgotten_too=True)
+        self._database.empty_log_file()
+        return found, others
 
     def erase_strangers(self, actor: str = "") -> int:
         """Delete all strangers and their kept frames from the disk, those cleared earlier too; gives how many.
@@ -271,42 +288,37 @@ class Gallery(GalleryReader):
         Cannot be undone.
         """
         with self._writing(actor) as change:
-            erased = self._erase(change, "", None)
+            erased = change.erase({"label": ""}, None)
         self._database.empty_log_file()
         return erased
 
-    @staticmethod
-    def _erase(change: Change, label: str, class_id: int | None) -> int:
-        (erased,) = change.db.execute("SELECT count(*) FROM example WHERE class_id IS ?", (class_id,)).fetchone()
-        if erased:
-            event = change.log("erase", {"label": label, "class": class_id, "examples": erased})
-            change.take_out("class_id IS ?", class_id, event)
-            change.db.execute("DELETE FROM example WHERE class_id IS ?", (class_id,))
-            change.db.execute("DELETE FROM frame WHERE source_sha256 NOT IN (SELECT source_sha256 FROM example)")
-        return int(erased)
-
     def undo(self, actor: str = "") -> events.Event:
         """Take back the last change that was not yet undone; gives the event that was undone.
+
+        It stops at an erase: who wants that back shall not lose the change before it instead. `roll_back` goes on.
 
         Raises:
             NothingToUndoError: there is none, or the last one was an erase.
         """
         with self._writing(actor) as change:
             log = events.read(change.db)
-            for event in events.standing(log):
-                queries.refuse_erased(event)
-                if event.kind in UNDOABLE:
-                    change.invert(event, log)
-                    return event
-        raise NothingToUndoError("There is nothing to undo: no change stands.")
+            standing = [event for event in events.standing(log) if event.kind in UNDOABLE or event.kind == "erase"]
+            if not standing:
+                raise NothingToUndoError("There is nothing to undo: no change stands.")
+            if standing[0].kind == "erase":
+                before = [event for event in standing if event.kind in UNDOABLE and not change.is_void(event)]
+                raise NothingToUndoError(_after_erase(standing[0], before))
+            change.invert(standing[0], log)
+        return standing[0]
 
     def roll_back(self, to: int, actor: str = "") -> list[events.Event]:
         """Bring back the state right after event number `to`; gives the events that were undone, latest first.
 
-        An undo that came later is undone too. All or none.
+        It is that state to the bit, without the examples that were erased since. An undo that came later is undone
+        too. All or none.
 
         Raises:
-            NothingToUndoError: there is no such event, nothing stands after it, or an erase does.
+            NothingToUndoError: there is no such event, or nothing that can be undone stands after it.
         """
         with self._writing(actor) as change:
             log = events.read(change.db)
@@ -315,13 +327,16 @@ class Gallery(GalleryReader):
                     f"There is no event {to} to go back to: they are numbered 1 to {log[-1].id} (`edgefew log`)."
                 )
             later = [event for event in events.standing(log) if event.id > to]
-            undone = [event for event in later if event.kind in UNDOABLE or (event.undoes or to + 1) <= to]
-            for event in later:
-                queries.refuse_erased(event)
+            undone = [
+                event
+                for event in later
+                if (event.kind in UNDOABLE and not change.is_void(event)) or (event.undoes or to + 1) <= to
+            ]
             for event in undone:
                 change.invert(event, log)
         if not undone:
-            raise NothingToUndoError(f"No change after event {to} stands. `edgefew log` shows all events.")
+            gone = ", or what it changed was erased" * any(event.kind == "erase" for event in later)
+            raise NothingToUndoError(f"No change after event {to} stands{gone}. `edgefew log` shows all events.")
         return undone
 
     def lock(self, passphrase: str, actor: str = "") -> None:
@@ -359,3 +374,14 @@ class Gallery(GalleryReader):
         if any(new):
             change.add(kind, {"label": label}, [(class_id, label, list(compress(examples, new)))])
         return new
+
+
+def _after_erase(erase: events.Event, before: Sequence[events.Event]) -> str:
+    """Why `undo` stops at an erase, and how to go on from there."""
+    told = f"The last change, event {erase.id} ({erase.describe()}), cannot be undone: what was erased is gone."
+    if not before:
+        return f"{told} No change before it stands."
+    return (
+        f"{told} The change before it is event {before[0].id} ({before[0].describe()}): `edgefew undo --to "
+        f"{before[0].id - 1}` takes it back."
+    )
