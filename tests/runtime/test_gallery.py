@@ -30,7 +30,7 @@ from edgefew_runtime import (
     head,
 )
 from edgefew_runtime.frames import load_frame
-from edgefew_runtime.gallery import pack_frame
+from edgefew_runtime.gallery import Merged, pack_frame
 
 BUNDLE, OTHER = "a" * 64, "b" * 64
 DIMENSION = 8
@@ -423,8 +423,8 @@ def test_a_merge_can_be_undone() -> None:
     two.enroll("stop", [example(2)])
     two.enroll("go", [example(3)])
     before = snapshot(one)
-    assert one.merge(two) == {"stop": 1, "go": 1}
-    assert one.merge(two) == {}
+    assert one.merge(two) == Merged({"stop": 1, "go": 1}, 0)
+    assert one.merge(two) == Merged({}, 0)
     assert one.undo().kind == "merge"
     assert snapshot(one) == before
 

@@ -303,8 +303,8 @@ def test_negatives_go_and_come_with_their_class_and_travel(open_with: Callable[.
         classifier.reject("figure 50", frame(51, 0))
         gallery = classifier.gallery
         with Gallery(None, gallery.bundle_id, gallery.dimension) as other:
-            assert other.merge(gallery) == {"figure 50": 2}
-            assert other.merge(gallery) == {}
+            assert other.merge(gallery).added == {"figure 50": 2}
+            assert other.merge(gallery).added == {}
             assert [e.negative for e in other.content()["figure 50"]] == [False, True]
             assert not other.problems()
             other.forget("figure 50")

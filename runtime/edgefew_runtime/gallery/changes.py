@@ -20,6 +20,11 @@ UNDOABLE = frozenset({"calibrate", "clear", "enroll", "forget", "merge", "reject
 
 _ADDING = frozenset({"calibrate", "enroll", "merge", "reject"})
 
+_IN_PLACE = """removed_by IS NULL AND added_by != ? AND EXISTS (
+    SELECT 1 FROM example AS new WHERE new.added_by = ? AND new.source_sha256 = example.source_sha256
+    AND new.class_id IS example.class_id AND new.negative = example.negative)"""
+"""The examples in whose place an event put others of the same picture."""
+
 Group = tuple["int | None", "str | None", Sequence[Example]]
 """A class's number and name with new examples of it; None and None for strangers."""
 
@@ -52,13 +57,15 @@ class Change:
         zeros = np.zeros(self.dimension, "<f8").tobytes()
         return int(self.db.execute("INSERT INTO class (label, sum) VALUES (?, ?)", (label, zeros)).lastrowid or 0)
 
-    def add(self, kind: str, payload: dict[str, Any], added: Sequence[Group]) -> None:
-        """Log and store new examples."""
+    def add(self, kind: str, payload: dict[str, Any], added: Sequence[Group], replaced: Sequence[int] = ()) -> None:
+        """Log and store new examples, and take out those (by number) in whose place they come."""
         described = [
             {"class": class_id, "label": label, "examples": [queries.described(example) for example in examples]}
             for class_id, label, examples in added
         ]
         event = self.log(kind, payload | {"added": described})
+        for number in replaced:
+            self.take_out("id = ?", number, event)
         for class_id, _, examples in added:
             rows = [(class_id, e.negative, to_blob(e.embedding), e.source, e.source_sha256, event) for e in examples]
             self.db.executemany(
@@ -123,7 +130,11 @@ class Change:
             name = root.payload["to" if again else "label"]
             self.db.execute("UPDATE class SET label = ? WHERE id = ?", (name, root.payload["class"]))
         elif root.kind in _ADDING:
+            if again:
+                self._move(_IN_PLACE, [root.id, root.id], root.id)
             self._move("added_by = ?", [root.id], None if again else number)
+            if not again:
+                self._move("removed_by = ?", [root.id], None)
         elif not again:
             self._move("removed_by = ?", [root.id], None)
         elif root.kind == "remove":

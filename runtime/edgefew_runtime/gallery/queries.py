@@ -181,25 +181,3 @@ def negatives(
         if len(examples_):
             result[places[class_id]] = examples_, negatives_
     return result
-
-
-def check_conflicts(db: sqlite3.Connection, incoming: Mapping[str, Sequence[Example]]) -> None:
-    """Refuse where the same picture is of one class here and of another there, or is and is not of one class."""
-    conflicts = []
-    for label, group in incoming.items():
-        for example in group:
-            row = db.execute(
-                "SELECT label, negative FROM example JOIN class ON class.id = class_id "
-                "WHERE source_sha256 = ? AND removed_by IS NULL "
-                "AND ((label != ? AND NOT negative AND NOT ?) OR (label = ? AND negative != ?))",
-                (example.source_sha256, label, example.negative, label, example.negative),
-            ).fetchone()
-            if row is not None:
-                here, there = (f"{'not ' * bool(no)}{name!r}" for name, no in (row, (label, example.negative)))
-                conflicts.append(f"{example.source} is {here} here and {there} there")
-    if conflicts:
-        more = f" and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
-        raise ClassConflictError(
-            f"Nothing was merged, because the galleries disagree: {'; '.join(conflicts[:3])}{more}. "
-            "Rename a class or remove the example on one side first."
-        )

@@ -86,6 +86,23 @@ class EnrolledExample:
 
 
 @dataclass(frozen=True)
+class Merged:
+    """What a merge added.
+
+    Attributes:
+        added: of each class that grew, how many pictures were new to it, those of what it is not among them.
+        strangers: how many strangers were new.
+    """
+
+    added: dict[str, int]
+    strangers: int
+
+    def to_dict(self) -> dict[str, dict[str, int] | int]:
+        """As `edgefew merge --json` prints it."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
 class GalleryState:
     """The task that the gallery defines, as a host in any language keeps it.
 

@@ -20,10 +20,10 @@ from ..errors import (
     GalleryMismatchError,
     NothingToUndoError,
 )
-from . import events, locking, queries
+from . import events, locking, merging, queries
 from .changes import UNDOABLE, Change, Group
 from .reading import GalleryReader
-from .records import EnrolledExample, Example, check_label
+from .records import EnrolledExample, Example, Merged, check_label
 
 Clock = Callable[[], datetime]
 
@@ -190,16 +190,15 @@ class Gallery(GalleryReader):
             change.log("rename", {"label": label, "to": to, "class": class_id})
             change.db.execute("UPDATE class SET label = ? WHERE id = ?", (to, class_id))
 
-    def merge(self, other: Gallery, actor: str = "") -> dict[str, int]:
-        """Add the other gallery's examples and negatives to the classes of the same names; gives how many to each.
+    def merge(self, other: Gallery, actor: str = "") -> Merged:
+        """Add all that stands in the other gallery: classes, what they are not, and strangers; tells what was new.
 
-        Sums add, and an example counts once, so the order in which galleries are merged does not matter, to the bit.
-        Strangers stay where they are: they belong to a site.
+        Each is a set of pictures, so the order in which galleries are merged does not matter, to the bit.
 
         Raises:
             GalleryMismatchError: it was made with another bundle.
             GalleryFormatError: it is damaged, or was tampered with.
-            ClassConflictError: an example that is of one class here is of another there; nothing was merged.
+            ClassConflictError: a picture is one thing here and another there; nothing was merged.
         """
         if other.bundle_id != self.bundle_id:
             raise GalleryMismatchError(
@@ -208,19 +207,25 @@ class Gallery(GalleryReader):
             )
         if problems := other.problems():
             raise GalleryFormatError(f"The other gallery is not merged: {'; '.join(problems)}.")
-        incoming = other.content()
+        with other._database.reading() as db:
+            incoming = merging.content(db, self.dimension)
         with self._writing(actor) as change:
-            queries.check_conflicts(change.db, incoming)
-            added = []
+            merging.refuse_conflicts(change.db, incoming)
+            added: list[Group] = []
+            replaced: list[int] = []
+            new: dict[str | None, int] = {}
             for label, examples in incoming.items():
-                queries.refuse_strangers(change.db, [e for e in examples if not e.negative])
-                class_id = change.class_id(label)
-                new = queries.new_ones(change.db, class_id, examples)
-                if any(new):
-                    added.append((class_id, label, list(compress(examples, new))))
+                class_id = None if label is None else change.class_id(label)
+                chosen, outdated, number = merging.choose(change.db, class_id, examples)
+                replaced += outdated
+                if chosen:
+                    added.append((class_id, label, chosen))
+                if number:
+                    new[label] = number
             if added:
-                change.add("merge", {"label": ", ".join(label for _, label, _ in added)}, added)
-        return {label: len(examples) for _, label, examples in added}
+                names = ", ".join("strangers" if label is None else label for _, label, _ in added)
+                change.add("merge", {"label": names}, added, replaced)
+        return Merged({label: n for label, n in new.items() if label is not None}, new.get(None, 0))
 
     def take_over(
         self,
