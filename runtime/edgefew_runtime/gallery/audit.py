@@ -52,16 +52,19 @@ def _untold_examples(db: sqlite3.Connection, log: list[events.Event]) -> list[st
 
 
 def _untold_names(db: sqlite3.Connection, log: list[events.Event]) -> list[str]:
-    """Classes whose names are not those that the log tells of."""
+    """Classes that are not there, or whose names are not those that the log tells of."""
     told: dict[int | None, str | None] = {}
     for event in log:
         told |= {class_id: label for class_id, label, _ in event.added()}
         root, again = (event, True) if event.undoes is None else events.root_of(log[event.undoes - 1], log)
         if root.kind == "rename":
             told[root.payload["class"]] = root.payload["to" if again else "label"]
-    rows = db.execute("SELECT id, label FROM class").fetchall()
-    return [
-        f"the name of class {label!r} is not the one that the log tells of" for i, label in rows if told.get(i) != label
+    held = dict(db.execute("SELECT id, label FROM class").fetchall())
+    lost = [f"class {label!r} is not there" for i, label in told.items() if i is not None and i not in held]
+    return lost + [
+        f"the name of class {label!r} is not the one that the log tells of"
+        for i, label in held.items()
+        if told.get(i) != label
     ]
 
 
