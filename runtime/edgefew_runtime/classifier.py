@@ -16,7 +16,7 @@ from .bundle import Bundle
 from .errors import EnrollmentRefusedError, FrameError
 from .frames import Frame, FrameLike, load_frame
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
-from .gallery.records import check_label
+from .gallery.records import Stored, check_label
 from .loading import load_embedder
 from .model_cache import cache_folder
 from .operating_point import Promise, coverage_score, promise
@@ -47,6 +47,7 @@ class Enrollment:
         accepted: names of the frames that were added.
         skipped: names of the frames that the class had already.
         diagnosis: what looks wrong, and what would help.
+        frames_added: how many of the skipped ones are kept now that were not (`keep_frames`).
     """
 
     label: str
@@ -54,6 +55,7 @@ class Enrollment:
     accepted: tuple[str, ...]
     skipped: tuple[str, ...]
     diagnosis: Diagnosis
+    frames_added: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew enroll --json` prints it."""
@@ -67,10 +69,12 @@ class Added:
     Attributes:
         accepted: names of the frames that were added.
         skipped: names of the frames that were there already.
+        frames_added: how many of the skipped ones are kept now that were not (`keep_frames`).
     """
 
     accepted: tuple[str, ...]
     skipped: tuple[str, ...]
+    frames_added: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew reject --json` prints it."""
@@ -184,7 +188,8 @@ class Classifier:
             frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images.
             actor: who enrolls, for the log.
             strict: enroll none if something looks wrong with one of them.
-            keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`).
+            keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`); those
+                of examples that are there already too.
 
         Raises:
             FrameError: a frame cannot be read or gives no embedding; nothing was enrolled.
@@ -197,7 +202,9 @@ class Classifier:
         if strict and not diagnosis.healthy:
             raise EnrollmentRefusedError(diagnosis)
         added = _added(examples, self.gallery.enroll(label, examples, actor))
-        return Enrollment(label, self.gallery.count(label), added.accepted, added.skipped, diagnosis)
+        return Enrollment(
+            label, self.gallery.count(label), added.accepted, added.skipped, diagnosis, added.frames_added
+        )
 
     def diagnose(self, label: str, frames: FrameLike | Sequence[FrameLike]) -> Diagnosis:
         """What would look wrong if these frames were enrolled, and what would help; changes nothing."""
@@ -353,9 +360,10 @@ class Classifier:
         return Decision(version, task, float(np.float32(manifest.scale)), stated, covering)
 
 
-def _added(examples: Sequence[Example], added: Sequence[bool]) -> Added:
-    names = [(example.source, new) for example, new in zip(examples, added, strict=True)]
-    return Added(tuple(name for name, new in names if new), tuple(name for name, new in names if not new))
+def _added(examples: Sequence[Example], stored: Stored) -> Added:
+    names = [(example.source, new) for example, new in zip(examples, stored.new, strict=True)]
+    accepted, skipped = (tuple(name for name, new in names if new is side) for side in (True, False))
+    return Added(accepted, skipped, stored.frames_added)
 
 
 def _batches(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:

@@ -169,7 +169,30 @@ def test_classes_are_carried_to_another_device(cli: Cli, enrolled: Path, bundle:
     assert result.exit_code == 1
     assert "Nothing was merged" in result.stderr
     assert "is 'figure51' here and 'circle' there" in result.stderr
-    assert cli("share", pack, "--gallery", enrolled).exit_code == 1
+    assert "exists already" in cli("share", pack, "--gallery", enrolled).stderr
+    for label in ("figure50", "circle"):
+        cli("forget", label, "--gallery", enrolled)
+    nothing = cli("share", tmp_path / "empty.pack", "--gallery", enrolled)
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "none to share" in nothing.stderr
+    assert not (tmp_path / "empty.pack").exists()
+
+
+def test_pictures_are_kept_of_what_is_enrolled_already(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path
+) -> None:
+    held, new = files["figure50"][:2], files["figure50"][2]
+    keep = ["--gallery", enrolled, "--keep-frames"]
+    result = cli("enroll", bundle, "figure50", *held, *keep)
+    assert result.exit_code == 0, result.stderr
+    assert "figure50: 0 added, 2 in all" in result.stdout
+    assert "2 pictures kept of examples that were there already" in result.stdout
+    again = cli("enroll", bundle, "figure50", *held, new, *keep, "--json")
+    assert lines(again.stdout)[0]["frames_added"] == 0
+    assert cli("examples", "figure50", "--gallery", enrolled).stdout.count("(picture kept)") == 3
+    assert "keep 2 frames of figure50" in cli("log", "--gallery", enrolled).stdout
+    cli("undo", "--to", 3, "--gallery", enrolled)
+    assert "picture kept" not in cli("examples", "figure50", "--gallery", enrolled).stdout
 
 
 def test_a_locked_gallery_needs_its_passphrase(
@@ -197,7 +220,7 @@ def test_reject_is_remembered_and_listed(cli: Cli, bundle: Path, files: dict[str
     assert result.stdout == "not figure50: 1 remembered\n"
     assert "skipped, remembered already" in cli("reject", bundle, "figure50", wrong, "--gallery", enrolled).stdout
     told = lines(cli("reject", bundle, "figure51", wrong, "--gallery", enrolled, "--json").stdout)
-    assert told == [{"label": "figure51", "accepted": [str(wrong)], "skipped": []}]
+    assert told == [{"label": "figure51", "accepted": [str(wrong)], "skipped": [], "frames_added": 0}]
     assert f"not {wrong}" in cli("examples", "figure50", "--gallery", enrolled).stdout
     assert "figure50  2 examples, 1 negative, since" in cli("classes", "--gallery", enrolled).stdout
     always = cli("classify", bundle, wrong, "--gallery", enrolled, "--always-answer", "--json")

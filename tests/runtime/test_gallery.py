@@ -57,7 +57,7 @@ def snapshot(gallery: Gallery) -> tuple[object, ...]:
 
 def test_enrolled_classes_are_there_after_reopening(gallery_path: Path) -> None:
     with open_gallery(gallery_path) as gallery:
-        assert gallery.enroll("stop", [example(1), example(2)]) == [True, True]
+        assert gallery.enroll("stop", [example(1), example(2)]).new == (True, True)
         before = snapshot(gallery)
     with open_gallery(gallery_path) as gallery:
         assert snapshot(gallery) == before
@@ -70,9 +70,9 @@ def test_enrolled_classes_are_there_after_reopening(gallery_path: Path) -> None:
 
 def test_the_same_source_is_not_counted_twice_in_a_class() -> None:
     gallery = open_gallery(None)
-    assert gallery.enroll("stop", [example(1), example(1)]) == [True, False]
-    assert gallery.enroll("stop", [example(1)]) == [False]
-    assert gallery.enroll("go", [example(1)]) == [True]
+    assert gallery.enroll("stop", [example(1), example(1)]).new == (True, False)
+    assert gallery.enroll("stop", [example(1)]).new == (False,)
+    assert gallery.enroll("go", [example(1)]).new == (True,)
     assert [c.examples for c in gallery.classes()] == [1, 1]
 
 

@@ -66,7 +66,7 @@ class GalleryMachine(RuleBasedStateMachine):
             with pytest.raises(ClassConflictError):
                 self.gallery.enroll(label, [make(n) for n in numbers])
             return
-        accepted = self.gallery.enroll(label, [make(n) for n in numbers])
+        accepted = self.gallery.enroll(label, [make(n) for n in numbers]).new
         assert sum(accepted) == len(set(numbers) - held)
         if any(accepted):
             self.named.setdefault(key, label)
@@ -80,7 +80,7 @@ class GalleryMachine(RuleBasedStateMachine):
         if set(numbers) & held:
             with pytest.raises(ClassConflictError):
                 self.gallery.reject(label, [make(n) for n in numbers])
-        elif any(self.gallery.reject(label, [make(n) for n in numbers])):
+        elif any(self.gallery.reject(label, [make(n) for n in numbers]).new):
             self.change(key, held, rejected | set(numbers))
 
     @rule(numbers=PICTURES)
@@ -88,7 +88,7 @@ class GalleryMachine(RuleBasedStateMachine):
         if set(numbers) & {n for key in self.named for n in self.sides(key)[1]}:
             with pytest.raises(ClassConflictError):
                 self.gallery.calibrate([make(n) for n in numbers])
-        elif any(self.gallery.calibrate([make(n) for n in numbers])):
+        elif any(self.gallery.calibrate([make(n) for n in numbers]).new):
             self.change(None, frozenset(), self.sides(None)[2] | set(numbers))
 
     @rule()

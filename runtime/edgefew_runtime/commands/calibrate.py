@@ -25,6 +25,7 @@ from .options import (
     print_json,
     provider_option,
     require_gallery,
+    show_frames_added,
     unlock_with,
 )
 
@@ -90,6 +91,7 @@ def calibrate(
         scores = leave_one_out(classifier.gallery.content())
     if added is not None and not as_json:
         click.echo(f"{len(added.accepted)} negatives added, {held} in all")
+        show_frames_added(added.frames_added)
     elif cleared and not as_json:
         click.echo(f"{plural(cleared, 'negative')} taken out")
     if erased and not as_json:

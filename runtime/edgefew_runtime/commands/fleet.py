@@ -33,18 +33,12 @@ def share(pack: Path, labels: tuple[str, ...], gallery: Path, actor: str | None,
     A class pack is a gallery with those classes alone, bound to the same bundle. It holds embeddings and file names, no
     pictures.
     """
-    if pack.exists():
-        raise click.ClickException(f"{pack} exists already. Give another name, or delete it first.")
     with open_gallery(gallery, None) as source:
-        content = source.content(labels or None)
-        with Gallery(pack, source.bundle_id, source.dimension) as target:
-            for label, examples in content.items():
-                target.enroll(label, examples, actor_name(actor))
-            packed = {entry.label: entry.examples for entry in target.classes()}
+        packed = source.share(pack, labels or None, actor_name(actor))
     if as_json:
         print_json({"pack": str(pack), "classes": packed})
     else:
-        click.echo(f"{pack}: {', '.join(_listed(packed)) or 'empty'}")
+        click.echo(f"{pack}: {', '.join(_listed(packed))}")
 
 
 @click.command()

@@ -19,6 +19,7 @@ from .options import (
     print_json,
     provider_option,
     require_gallery,
+    show_frames_added,
     unlock_with,
 )
 
@@ -58,3 +59,4 @@ def reject(
     click.echo(f"not {label}: {len(added.accepted)} remembered")
     for name in added.skipped:
         click.echo(f"  skipped, remembered already: {name}")
+    show_frames_added(added.frames_added)

@@ -8,7 +8,7 @@ pictures; below them `database` the file, `events` the log, `audit` its check.
 from .events import Event
 from .kept_frames import pack as pack_frame
 from .kept_frames import unpack as unpack_frame
-from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Merged, Task
+from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Merged, Stored, Task
 from .store import Gallery
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Gallery",
     "GalleryState",
     "Merged",
+    "Stored",
     "Task",
     "pack_frame",
     "unpack_frame",

@@ -16,9 +16,9 @@ from .records import Example
 if TYPE_CHECKING:
     import sqlite3
 
-UNDOABLE = frozenset({"calibrate", "clear", "enroll", "forget", "merge", "reject", "remove", "rename"})
+UNDOABLE = frozenset({"calibrate", "clear", "enroll", "forget", "keep", "merge", "reject", "remove", "rename"})
 
-_ADDING = frozenset({"calibrate", "enroll", "merge", "reject"})
+_ADDING = frozenset({"calibrate", "enroll", "keep", "merge", "reject"})
 
 _IN_PLACE = """removed_by IS NULL AND added_by != ? AND EXISTS (
     SELECT 1 FROM example AS new WHERE new.added_by = ? AND new.source_sha256 = example.source_sha256
@@ -57,8 +57,8 @@ class Change:
         zeros = np.zeros(self.dimension, "<f8").tobytes()
         return int(self.db.execute("INSERT INTO class (label, sum) VALUES (?, ?)", (label, zeros)).lastrowid or 0)
 
-    def add(self, kind: str, payload: dict[str, Any], added: Sequence[Group], replaced: Sequence[int] = ()) -> None:
-        """Log and store new examples, and take out those (by number) in whose place they come."""
+    def add(self, kind: str, payload: dict[str, Any], added: Sequence[Group], replaced: Sequence[int] = ()) -> int:
+        """Log and store new examples, and take out those (by number) in whose place they come; gives the event."""
         described = [
             {"class": class_id, "label": label, "examples": [queries.described(example) for example in examples]}
             for class_id, label, examples in added
@@ -73,11 +73,16 @@ class Change:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 rows,
             )
-            self.db.executemany(
-                "INSERT OR IGNORE INTO frame VALUES (?, ?)",
-                [(e.source_sha256, e.frame) for e in examples if e.frame is not None],
-            )
             self.shift(class_id, [to_blob(e.embedding) for e in examples if not e.negative], +1)
+        return event
+
+    def store_frame(self, example: Example) -> None:
+        """Store the example's frame; kept it is from `mark_kept` on."""
+        self.db.execute("INSERT OR IGNORE INTO frame VALUES (?, ?)", (example.source_sha256, example.frame))
+
+    def mark_kept(self, pictures: Sequence[str], event: int) -> None:
+        """These pictures, whose frames are stored, are kept from this event on, until it is undone."""
+        self.db.executemany("INSERT INTO kept VALUES (?, ?, NULL)", [(digest, event) for digest in pictures])
 
     def shift(self, class_id: int | None, blobs: Sequence[bytes], sign: int) -> None:
         """Add these embeddings to a class's sum, or take them out: exact, because all lie on the grid."""
@@ -109,7 +114,10 @@ class Change:
             event = self.log("erase", told | ({} if source_sha256 is None else {"source_sha256": source_sha256}))
             self._move(f"removed_by IS NULL AND {chosen}", values, event)
             self.db.execute(f"DELETE FROM example WHERE {chosen}", values)  # noqa: S608
-            self.db.execute("DELETE FROM frame WHERE source_sha256 NOT IN (SELECT source_sha256 FROM example)")
+            for table in ("kept", "frame"):
+                self.db.execute(
+                    f"DELETE FROM {table} WHERE source_sha256 NOT IN (SELECT source_sha256 FROM example)"  # noqa: S608
+                )
         return int(number)
 
     def is_void(self, event: events.Event) -> bool:
@@ -117,7 +125,9 @@ class Change:
         return (
             event.kind != "rename"
             and self.db.execute(
-                "SELECT 1 FROM example WHERE added_by = ? OR removed_by = ?", (event.id, event.id)
+                "SELECT 1 FROM example WHERE added_by = ? OR removed_by = ? "
+                "UNION SELECT 1 FROM kept WHERE added_by = ?",
+                (event.id, event.id, event.id),
             ).fetchone()
             is None
         )
@@ -133,6 +143,7 @@ class Change:
             if again:
                 self._move(_IN_PLACE, [root.id, root.id], root.id)
             self._move("added_by = ?", [root.id], None if again else number)
+            self.db.execute("UPDATE kept SET removed_by = ? WHERE added_by = ?", (None if again else number, root.id))
             if not again:
                 self._move("removed_by = ?", [root.id], None)
         elif not again:

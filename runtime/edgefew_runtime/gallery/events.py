@@ -40,8 +40,8 @@ class Event:
     Attributes:
         id: 1, 2, 3, … without gaps.
         at: UTC, ISO 8601.
-        kind: "create", "enroll", "reject", "calibrate", "merge", "migrate", "forget", "remove", "clear", "rename",
-            "erase", "undo", "lock" or "remove_lock".
+        kind: "create", "enroll", "reject", "calibrate", "keep", "merge", "migrate", "forget", "remove", "clear",
+            "rename", "erase", "undo", "lock" or "remove_lock".
         actor: who did it, as the caller said.
         undoes: for an undo, the event that it undid.
         payload: what was done: the class, and for each example its source and hashes.
@@ -83,6 +83,9 @@ class Event:
             label = "strangers"
         if self.kind == "erase" and "example" in self.payload:
             return f"erase example {self.payload['example']} of {label}"
+        if self.kind == "keep":
+            number, of = self.payload["frames"], label or "strangers"
+            return f"keep {number} frame{'s' * (number != 1)} of {of}"
         if self.kind == "undo":
             return f"undo event {self.undoes} ({self.payload['undid']} {label}".rstrip() + ")"
         return f"{self.kind} {label}".strip()

@@ -97,7 +97,7 @@ def examples(
     """The enrolled examples for which a condition (one of our own) holds; on request those that were taken out too."""
     rows = db.execute(
         "SELECT example.id, label, source, source_sha256, at, negative, "  # noqa: S608
-        "EXISTS (SELECT 1 FROM frame WHERE frame.source_sha256 = example.source_sha256) "
+        "EXISTS (SELECT 1 FROM kept WHERE kept.source_sha256 = example.source_sha256 AND kept.removed_by IS NULL) "
         "FROM example LEFT JOIN class ON class.id = class_id "
         f"JOIN event ON event.id = added_by WHERE (? OR removed_by IS NULL) AND {where} ORDER BY example.id",
         (forgotten_too, value),
@@ -121,18 +121,33 @@ def example(db: sqlite3.Connection, number: int, *, forgotten_too: bool = False)
     return found[0], class_id
 
 
-def content(db: sqlite3.Connection, class_id: int | None, dimension: int, *, frames: bool = False) -> list[Example]:
-    """The standing examples of a class, its negatives too; of no class for None. On request with the frames kept."""
+def frame(db: sqlite3.Connection, source_sha256: str) -> bytes | None:
+    """The frame kept of a picture; None if it was not kept."""
+    row = db.execute(
+        "SELECT content FROM frame JOIN kept USING (source_sha256) WHERE source_sha256 = ? AND removed_by IS NULL",
+        (source_sha256,),
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def unkept(db: sqlite3.Connection, given: Sequence[Example]) -> list[int]:
+    """The places of the examples that come with a frame that is not kept yet; of each picture the first."""
+    first = {e.source_sha256: place for place, e in reversed(list(enumerate(given))) if e.frame is not None}
+    held = "SELECT 1 FROM kept WHERE source_sha256 = ? AND removed_by IS NULL"
+    return sorted(place for digest, place in first.items() if db.execute(held, (digest,)).fetchone() is None)
+
+
+def content(db: sqlite3.Connection, class_id: int | None, dimension: int) -> list[Example]:
+    """The standing examples of a class, its negatives too; of no class for None. Without the frames kept."""
     rows = db.execute(
-        "SELECT embedding, source, example.source_sha256, negative, content FROM example "
-        "LEFT JOIN frame ON ? AND frame.source_sha256 = example.source_sha256 "
+        "SELECT embedding, source, source_sha256, negative FROM example "
         "WHERE class_id IS ? AND removed_by IS NULL ORDER BY id",
-        (frames, class_id),
+        (class_id,),
     ).fetchall()
     embeddings = from_blobs([row[0] for row in rows], dimension)
     return [
-        Example(embedding, source, sha, bool(negative), frame)
-        for embedding, (_, source, sha, negative, frame) in zip(embeddings, rows, strict=True)
+        Example(embedding, source, sha, bool(negative))
+        for embedding, (_, source, sha, negative) in zip(embeddings, rows, strict=True)
     ]
 
 

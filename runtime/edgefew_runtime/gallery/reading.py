@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import GalleryError
 from ..new_file import new_file
 from . import events, queries
 from .embeddings import from_sums
@@ -75,12 +74,11 @@ class GalleryReader:
         with self._database.reading() as db:
             return queries.examples(db, "class_id IS ?", None if label is None else queries.find(db, label))
 
-    def content(self, labels: Sequence[str] | None = None, *, frames: bool = False) -> dict[str, list[Example]]:
+    def content(self, labels: Sequence[str] | None = None) -> dict[str, list[Example]]:
         """The enrolled classes (or these) with their examples and negatives: what a class pack carries.
 
         Args:
             labels: the classes; all of them if not given.
-            frames: with the frames that were kept.
 
         Raises:
             UnknownClassError: one of the named classes is not enrolled.
@@ -89,14 +87,19 @@ class GalleryReader:
             if labels is None:
                 labels = [row[0] for row in db.execute("SELECT label FROM class WHERE count > 0 ORDER BY id")]
             return {
-                label: queries.content(db, queries.find(db, label), self.dimension, frames=frames)
+                label: queries.content(db, queries.find(db, label), self.dimension)
                 for label in map(check_label, labels)
             }
 
-    def strangers(self, *, frames: bool = False) -> list[Example]:
+    def strangers(self) -> list[Example]:
         """What was given to calibrate with, oldest first."""
         with self._database.reading() as db:
-            return queries.content(db, None, self.dimension, frames=frames)
+            return queries.content(db, None, self.dimension)
+
+    def frame(self, source_sha256: str) -> bytes | None:
+        """The frame kept of a picture (`unpack_frame`); None if it was not kept."""
+        with self._database.reading() as db:
+            return queries.frame(db, source_sha256)
 
     @property
     def locked(self) -> bool:
@@ -115,11 +118,8 @@ class GalleryReader:
         Raises:
             GalleryError: something is there already, or cannot be written; then there is no copy.
         """
-        try:
-            with new_file(Path(copy)) as part:
-                self._database.back_up(part)
-        except OSError as error:
-            raise GalleryError(f"{copy} cannot be written: {error.strerror or error}.") from None
+        with new_file(Path(copy)) as part:
+            self._database.back_up(part)
 
     def problems(self) -> list[str]:
         """What is wrong with the gallery, as sentences; empty if nothing is."""

@@ -38,6 +38,19 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """What became of examples that were given to a gallery.
+
+    Attributes:
+        new: for each whether it was added, or was there already.
+        frames_added: of how many that were there already without their frame it is kept now.
+    """
+
+    new: tuple[bool, ...]
+    frames_added: int
+
+
+@dataclass(frozen=True)
 class EnrolledClass:
     """A class in the gallery.
 

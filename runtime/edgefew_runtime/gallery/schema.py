@@ -50,6 +50,13 @@ CREATE TABLE frame (
     content       BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE kept (
+    source_sha256 TEXT NOT NULL REFERENCES frame,
+    added_by      INTEGER NOT NULL REFERENCES event,
+    removed_by    INTEGER REFERENCES event,
+    PRIMARY KEY (source_sha256, added_by)
+) STRICT, WITHOUT ROWID;
+
 CREATE UNIQUE INDEX class_label ON class (label) WHERE count > 0;
 
 CREATE INDEX class_name ON class (label);
@@ -58,6 +65,7 @@ CREATE INDEX example_class    ON example (class_id, removed_by);
 CREATE INDEX example_source   ON example (source_sha256);
 CREATE INDEX example_added    ON example (added_by);
 CREATE INDEX example_removed  ON example (removed_by);
+CREATE INDEX kept_added       ON kept (added_by);
 CREATE INDEX example_negative ON example (class_id) WHERE negative AND removed_by IS NULL;
 
 CREATE TRIGGER event_is_append_only_update BEFORE UPDATE ON event

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import compress
 from pathlib import Path
+from typing import Any
 
 from ..errors import (
     ClassConflictError,
     GalleryFormatError,
     GalleryMismatchError,
     NothingToUndoError,
+    UnknownClassError,
 )
+from ..new_file import new_file
 from . import events, locking, merging, queries
 from .changes import UNDOABLE, Change, Group
 from .reading import GalleryReader
-from .records import EnrolledExample, Example, Merged, check_label
+from .records import EnrolledExample, Example, Merged, Stored, check_label
 
 Clock = Callable[[], datetime]
 
@@ -77,8 +80,8 @@ class Gallery(GalleryReader):
         """Close the file. Nothing is pending: every call was already durable when it returned."""
         self._database.close()
 
-    def enroll(self, label: str, examples: Sequence[Example], actor: str = "") -> list[bool]:
-        """Add examples to a class, new or not; tells for each whether it was added or was there already.
+    def enroll(self, label: str, examples: Sequence[Example], actor: str = "") -> Stored:
+        """Add examples to a class, new or not, and keep the frames that come with them; tells what was new.
 
         Raises:
             LabelError: the name is empty, too long or has characters that cannot be shown.
@@ -90,8 +93,8 @@ class Gallery(GalleryReader):
             class_id = change.class_id(label)
             return self._add_new(change, "enroll", class_id, label, examples)
 
-    def reject(self, label: str, examples: Sequence[Example], actor: str = "") -> list[bool]:
-        """Remember what an enrolled class is not; tells for each whether it was added or was there already.
+    def reject(self, label: str, examples: Sequence[Example], actor: str = "") -> Stored:
+        """Remember what an enrolled class is not, and keep the frames that come with it; tells what was new.
 
         Raises:
             UnknownClassError: no class of that name is enrolled.
@@ -103,8 +106,8 @@ class Gallery(GalleryReader):
             negatives = [dataclasses.replace(example, negative=True) for example in examples]
             return self._add_new(change, "reject", class_id, label, negatives)
 
-    def calibrate(self, strangers: Sequence[Example], actor: str = "", *, replace: bool = False) -> list[bool]:
-        """Keep embeddings of what is of no class, for thresholds; tells for each whether it was added.
+    def calibrate(self, strangers: Sequence[Example], actor: str = "", *, replace: bool = False) -> Stored:
+        """Keep embeddings of what is of no class, for thresholds, and frames that come with them; tells what was new.
 
         Args:
             strangers: the embeddings.
@@ -126,11 +129,7 @@ class Gallery(GalleryReader):
                         "stranger. Nothing was changed. Leave it out."
                     )
             kept = [dataclasses.replace(example, negative=True) for example in strangers]
-            new = queries.new_ones(change.db, None, kept)
-            if any(new):
-                payload = {"label": "", "strangers": sum(new)}
-                change.add("calibrate", payload, [(None, None, list(compress(kept, new)))])
-        return new
+            return self._add_new(change, "calibrate", None, None, kept)
 
     def clear(self, actor: str = "") -> int:
         """Take all strangers out; gives how many there were. `undo` brings them back."""
@@ -227,18 +226,45 @@ class Gallery(GalleryReader):
                 change.add("merge", {"label": names}, added, replaced)
         return Merged({label: n for label, n in new.items() if label is not None}, new.get(None, 0))
 
+    def share(self, pack: str | Path, labels: Sequence[str] | None = None, actor: str = "") -> dict[str, int]:
+        """Write a class pack: a new gallery with some of the classes, for `merge`; gives how many examples of each.
+
+        It appears whole under its name, or not at all. It holds what the classes are not, and no frames or strangers.
+
+        Args:
+            pack: the new file.
+            labels: the classes; all of them if not given.
+            actor: who does it, for the pack's log.
+
+        Raises:
+            UnknownClassError: one of the named classes is not enrolled, or none is.
+            GalleryError: something is there already, or cannot be written.
+        """
+        content = self.content(labels)
+        if not content:
+            raise UnknownClassError("No class is enrolled, so there is none to share. Enroll one first.")
+        with (
+            new_file(Path(pack)) as part,
+            Gallery(part, self.bundle_id, self.dimension, self._clock) as target,
+            target._writing(actor) as change,
+        ):
+            for label, examples in content.items():
+                change.add("enroll", {"label": label}, [(change.class_id(label), label, examples)])
+        return {label: sum(not example.negative for example in examples) for label, examples in content.items()}
+
     def take_over(
         self,
         old: Gallery,
-        content: Mapping[str, Sequence[Example]],
-        strangers: Sequence[Example],
+        content: Mapping[str, Iterable[Example]],
+        strangers: Iterable[Example],
         actor: str = "",
     ) -> None:
         """Enroll what another bundle's gallery held, embedded anew, in one transaction; its lock comes with it.
 
         Args:
             old: that gallery. The last hash of its log goes into this one's log.
-            content: its classes, with embeddings of this gallery's bundle.
+            content: its classes, with embeddings of this gallery's bundle. They are taken one by one, and no frame is
+                held longer than that.
             strangers: its strangers, likewise.
             actor: who does it, for the log.
         """
@@ -246,9 +272,18 @@ class Gallery(GalleryReader):
             lock = queries.verifier(db)
             last = events.read(db)[-1]
         with self._writing(actor) as change:
-            groups: list[Group] = [(change.class_id(label), label, examples) for label, examples in content.items()]
+            groups: list[Group] = []
+            kept: dict[str, None] = {}
+            for label, examples in [*content.items(), (None, strangers)]:
+                taken = []
+                for example in examples:
+                    if example.frame is not None:
+                        change.store_frame(example)
+                        kept[example.source_sha256] = None
+                    taken.append(dataclasses.replace(example, frame=None))
+                groups.append((None if label is None else change.class_id(label), label, taken))
             payload = {"label": "", "bundle_id": old.bundle_id, "event": last.id, "event_sha256": last.sha256}
-            change.add("migrate", payload, [*groups, (None, None, strangers)])
+            change.mark_kept(list(kept), change.add("migrate", payload, groups))
             if lock is not None:
                 change.db.execute("INSERT INTO meta VALUES (?, ?)", (locking.META_KEY, lock))
 
@@ -374,11 +409,23 @@ class Gallery(GalleryReader):
             yield Change(db, self.dimension, self._clock().isoformat(), actor)
 
     @staticmethod
-    def _add_new(change: Change, kind: str, class_id: int, label: str, examples: Sequence[Example]) -> list[bool]:
+    def _add_new(
+        change: Change, kind: str, class_id: int | None, label: str | None, examples: Sequence[Example]
+    ) -> Stored:
+        """Add what is new, and keep the frames given, as one event; none where there is nothing to do."""
         new = queries.new_ones(change.db, class_id, examples)
-        if any(new):
-            change.add(kind, {"label": label}, [(class_id, label, list(compress(examples, new)))])
-        return new
+        places = queries.unkept(change.db, examples)
+        added = list(compress(examples, new))
+        payload: dict[str, Any] = {"label": label or ""} | ({} if class_id is not None else {"strangers": len(added)})
+        if added or places:
+            if added:
+                event = change.add(kind, payload, [(class_id, label, added)])
+            else:
+                event = change.log("keep", {"label": label or "", "frames": len(places)})
+            for place in places:
+                change.store_frame(examples[place])
+            change.mark_kept([examples[place].source_sha256 for place in places], event)
+        return Stored(tuple(new), sum(not new[place] for place in places))
 
 
 def _after_erase(erase: events.Event, before: Sequence[events.Event]) -> str:
