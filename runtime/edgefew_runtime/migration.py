@@ -24,7 +24,7 @@ class Migration:
 
     Attributes:
         classes: how many were enrolled again.
-        examples: how many examples of them, negatives among them.
+        examples: how many examples of them, rejected ones among them.
         strangers: how many of these.
         before: share of the examples that the old gallery recognises when each is left out in turn; None where no class
             has two.

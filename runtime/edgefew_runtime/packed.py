@@ -32,11 +32,14 @@ def write_packed(file: Path, files: Mapping[str, bytes]) -> None:
     """
     if os.path.exists(file.absolute().parent / bundle.SUMS_FILE):  # noqa: PTH110  Path.exists raises where it may not look
         raise BundleError(f"{file} would lie inside a bundle, which would then be refused. Give another place.")
-    with new_file(file, BundleError) as part:
-        # Opened here: a ZipFile that opened it itself would, at a full disk, leave it open.
-        with part.open("wb") as target, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for name in sorted(files):
-                archive.writestr(zipfile.ZipInfo(name), files[name])
+    # Opened here: a ZipFile that opened its file itself would, at a full disk, leave it open.
+    with (
+        new_file(file, BundleError) as part,
+        part.open("wb") as target,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name), files[name])
 
 
 def read_packed(path: Path) -> dict[str, bytes]:

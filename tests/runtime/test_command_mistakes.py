@@ -84,7 +84,7 @@ def test_strangers_are_erased_alone(cli: Cli, bundle: Path, unseen_folder: Path,
     assert cli("calibrate", bundle, *place, "--negatives", second).exit_code == 0
     both = cli("calibrate", bundle, *place, "--negatives", second, "--erase")
     assert (both.exit_code, "Erase first" in both.stderr) == (2, True)
-    assert "1 negative erased" in cli("calibrate", bundle, *place, "--erase").stdout
+    assert "1 stranger erased" in cli("calibrate", bundle, *place, "--erase").stdout
     assert "(erase strangers), cannot be undone" in cli("undo", *place).stderr
 
 

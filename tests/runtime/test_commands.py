@@ -222,7 +222,7 @@ def test_reject_is_remembered_and_listed(cli: Cli, bundle: Path, files: dict[str
     told = lines(cli("reject", bundle, "figure51", wrong, "--gallery", enrolled, "--json").stdout)
     assert told == [{"label": "figure51", "accepted": [str(wrong)], "skipped": [], "frames_added": 0}]
     assert f"not {wrong}" in cli("examples", "figure50", "--gallery", enrolled).stdout
-    assert "figure50  2 examples, 1 negative, since" in cli("classes", "--gallery", enrolled).stdout
+    assert "figure50  2 examples, 1 rejected, since" in cli("classes", "--gallery", enrolled).stdout
     always = cli("classify", bundle, wrong, "--gallery", enrolled, "--always-answer", "--json")
     assert lines(always.stdout)[0]["label"] is None
     result = cli("reject", bundle, "nobody", wrong, "--gallery", enrolled)
@@ -236,7 +236,7 @@ def test_calibrate_says_what_can_be_promised(
     place = ["--gallery", enrolled]
     first = lines(cli("calibrate", bundle, *place, "--json").stdout)
     assert [(p["false_accept_rate"], p["basis"]) for p in first] == [(0.01, "none"), (0.05, "bundle"), (0.1, "bundle")]
-    assert [p["negatives_needed"] for p in first] == [299, 59, 29]
+    assert [p["strangers_needed"] for p in first] == [299, 59, 29]
     strangers = tmp_path / "strangers"
     strangers.mkdir()
     for kind in range(300, 360):
@@ -244,7 +244,7 @@ def test_calibrate_says_what_can_be_promised(
     result = cli("calibrate", bundle, *place, "--negatives", strangers)
     assert result.exit_code == 0, result.stderr
     told = result.stdout.splitlines()
-    assert told[0] == "60 negatives added, 60 in all"
+    assert told[0] == "60 strangers added, 60 in all"
     assert told[1].startswith("✗ 0.01: not enough to promise a false-accept rate of 0.01 with 2 classes")
     assert "Frames of 299 different things that are not enrolled would be enough (given: " in told[1]
     assert told[3].startswith("✓ 0.1: threshold ")
@@ -252,7 +252,7 @@ def test_calibrate_says_what_can_be_promised(
     assert "; by the bundle alone it would be 0." in told[3]
     assert len(cli("examples", "--strangers", *place).stdout.splitlines()) == 60
     (promise,) = lines(cli("calibrate", bundle, *place, "--clear", "--false-accept-rate", 0.1, "--json").stdout)
-    assert (promise["basis"], promise["negatives"]) == ("bundle", 0)
+    assert (promise["basis"], promise["strangers"]) == ("bundle", 0)
     assert "undone: clear (60 strangers)" in cli("undo", *place).stdout
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -181,7 +181,7 @@ def test_what_a_class_is_not_waits_while_it_has_no_example() -> None:
     gallery.enroll("stop", [example(1)])
     gallery.reject("stop", [example(2)])
     gallery.erase_example(1)
-    assert (gallery.classes(), gallery.task().negatives) == ([], {})
+    assert (gallery.classes(), gallery.task().rejected) == ([], {})
     gallery.enroll("stop", [example(3)])
     assert [e.negative for e in gallery.content()["stop"]] == [True, False]
     assert not gallery.problems()

@@ -222,8 +222,10 @@ class GalleryMachine(RuleBasedStateMachine):
             assert {int(e.source) for e in content[label] if e.negative} == rejected
             assert {int(e.source) for e in content[label] if not e.negative} == held
         assert {int(e.source) for e in self.gallery.strangers()} == self.sides(None)[2]
-        negatives = self.gallery.task().negatives
-        assert {state.labels[place] for place in negatives} == {label for label, sides in expected.items() if sides[2]}
+        rejected_of = self.gallery.task().rejected
+        assert {state.labels[place] for place in rejected_of} == {
+            label for label, sides in expected.items() if sides[2]
+        }
 
     def teardown(self) -> None:
         assert not self.gallery.problems()

@@ -42,7 +42,7 @@ def next_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def kept(bundle: Path, gallery_path: Path, tmp_path: Path) -> Iterator[Classifier]:
-    """Two classes with pictures kept, from arrays and from a file; a negative and a stranger."""
+    """Two classes with pictures kept, from arrays and from a file; a rejected example and a stranger."""
     file = tmp_path / "drawn.png"
     Image.fromarray(frame(51, 2)).save(file)
     with Classifier.open(bundle, gallery_path) as classifier:
@@ -134,7 +134,7 @@ def test_everything_is_enrolled_again(kept: Classifier, next_bundle: Path, tmp_p
     assert (result.classes, result.examples, result.strangers) == (2, 6, 1)
     assert result.before == result.after == 1.0  # the same network under another id
     with Classifier.open(next_bundle, out) as new:
-        assert [(c.label, c.examples, c.negatives) for c in new.classes()] == [("figure 50", 3, 0), ("figure 51", 2, 1)]
+        assert [(c.label, c.examples, c.rejected) for c in new.classes()] == [("figure 50", 3, 0), ("figure 51", 2, 1)]
         assert np.array_equal(new.gallery.state().sums, kept.gallery.state().sums)
         assert not new.gallery.problems()
         assert [(e.kind, e.actor) for e in new.gallery.log()] == [("create", ""), ("migrate", "Ada")]
@@ -240,7 +240,7 @@ def test_the_command_shows_before_and_after(
 ) -> None:
     result = cli("migrate", next_bundle, gallery_path, tmp_path / "a.gallery")
     assert result.exit_code == 0, result.stderr
-    assert "6 examples of 2 classes, 1 negative to calibrate with" in result.stdout
+    assert "6 examples of 2 classes, 1 stranger to calibrate with" in result.stdout
     assert "recognised when left out: 100.0% before, 100.0% now" in result.stdout
     assert result.stderr.splitlines()[-1] == "7 of 7 pictures"
     told = json.loads(cli("migrate", next_bundle, gallery_path, tmp_path / "b.gallery", "--json").stdout)

@@ -37,9 +37,9 @@ def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
         if as_json:
             print_json(entry.to_dict())
         else:
-            negatives = f", {plural(entry.negatives, 'negative')}" if entry.negatives else ""
+            rejected = f", {entry.rejected} rejected" if entry.rejected else ""
             click.echo(
-                f"{entry.label}  {plural(entry.examples, 'example')}{negatives}, since {minute(entry.enrolled_at)}"
+                f"{entry.label}  {plural(entry.examples, 'example')}{rejected}, since {minute(entry.enrolled_at)}"
             )
     if not enrolled and not as_json:
         click.echo("nothing is enrolled")
@@ -47,11 +47,11 @@ def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("bundle_and_label", nargs=-1, metavar="[BUNDLE] [CLASS]")
-@click.option("--strangers", is_flag=True, help="List the negatives given to `edgefew calibrate` instead of a class.")
+@click.option("--strangers", is_flag=True, help="List the strangers, given to `edgefew calibrate`, instead of a class.")
 @gallery_option
 @json_option
 def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, as_json: bool) -> None:
-    """List the examples of a class and what it is not, each with the number that `forget --example` takes."""
+    """List the examples of a class and the rejected ones, each with the number that `forget --example` takes."""
     bundle, labels = split_bundle(bundle_and_label, 0 if strangers else 1)
     with open_gallery(gallery, bundle) as opened:
         held = opened.examples(None if strangers else labels[0])
@@ -59,7 +59,7 @@ def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, 
         if as_json:
             print_json(example.to_dict())
         else:
-            side = "not " if example.negative and not strangers else ""
+            side = "not " if example.rejected else ""
             kept = " (picture kept)" if example.frame_kept else ""
             click.echo(f"{example.id:6}  {minute(example.enrolled_at)}  {side}{example.source}{kept}")
 

@@ -103,7 +103,7 @@ def examples(
         (forgotten_too, value),
     )
     return [
-        EnrolledExample(number, label, source, digest, at, bool(negative), bool(kept))
+        EnrolledExample(number, label, source, digest, at, bool(negative) and label is not None, bool(kept))
         for number, label, source, digest, at, negative, kept in rows
     ]
 
@@ -138,7 +138,7 @@ def unkept(db: sqlite3.Connection, given: Sequence[Example]) -> list[int]:
 
 
 def content(db: sqlite3.Connection, class_id: int | None, dimension: int) -> list[Example]:
-    """The standing examples of a class, its negatives too; of no class for None. Without the frames kept."""
+    """The standing examples of a class, the rejected ones too; of no class for None. Without the frames kept."""
     rows = db.execute(
         "SELECT embedding, source, source_sha256, negative FROM example "
         "WHERE class_id IS ? AND removed_by IS NULL ORDER BY id",
@@ -176,10 +176,10 @@ def prototypes(
     return ids, labels, counts, result
 
 
-def negatives(
+def rejected(
     db: sqlite3.Connection, ids: Sequence[int], dimension: int
 ) -> Mapping[int, tuple[head.Embeddings, head.Embeddings]]:
-    """For the classes that have negatives, by their place in `ids`: examples [k, d] and negatives [m, d]."""
+    """For the classes that have rejected examples, by their place in `ids`: their own [k, d], the rejected [m, d]."""
     rows = db.execute(
         # By name: SQLite would rather go through all standing examples.
         "SELECT DISTINCT class_id FROM example INDEXED BY example_negative "
@@ -192,7 +192,7 @@ def negatives(
             continue  # its examples were taken out one by one: what it is not waits until it has some again
         held = content(db, class_id, dimension)
         sides = ([e.embedding for e in held if e.negative is side] for side in (False, True))
-        examples_, negatives_ = (np.array(side, np.float32).reshape(-1, dimension) for side in sides)
-        if len(examples_):
-            result[places[class_id]] = examples_, negatives_
+        own, others = (np.array(side, np.float32).reshape(-1, dimension) for side in sides)
+        if len(own):
+            result[places[class_id]] = own, others
     return result

@@ -57,16 +57,16 @@ class GalleryReader:
         return GalleryState(tuple(row[1] for row in rows), sums, np.array([row[2] for row in rows], np.int64))
 
     def task(self) -> Task:
-        """What `classify` needs of one state; examples are read only of classes that have negatives."""
+        """What `classify` needs of one state; examples are read only of classes that have rejected ones."""
         with self._database.reading() as db:
             ids, labels, counts, prototypes = queries.prototypes(db, self.dimension)
-            negatives = queries.negatives(db, ids, self.dimension)
+            rejected = queries.rejected(db, ids, self.dimension)
             strangers = [e.embedding for e in queries.content(db, None, self.dimension)]
         rows = np.array(strangers, np.float32).reshape(-1, self.dimension)
-        return Task(tuple(labels), prototypes, counts, negatives, rows)
+        return Task(tuple(labels), prototypes, counts, rejected, rows)
 
     def examples(self, label: str | None) -> list[EnrolledExample]:
-        """The examples of a class, its negatives too, oldest first; the strangers for None.
+        """The examples of a class, the rejected ones too, oldest first; the strangers for None.
 
         Raises:
             UnknownClassError: no class of that name is enrolled.
@@ -75,7 +75,7 @@ class GalleryReader:
             return queries.examples(db, "class_id IS ?", None if label is None else queries.find(db, label))
 
     def content(self, labels: Sequence[str] | None = None) -> dict[str, list[Example]]:
-        """The enrolled classes (or these) with their examples and negatives: what a class pack carries.
+        """The enrolled classes (or these) with their examples, the rejected ones too: what a class pack carries.
 
         Args:
             labels: the classes; all of them if not given.

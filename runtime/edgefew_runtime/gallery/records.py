@@ -26,7 +26,7 @@ class Example:
         embedding: float32 [d], unit length, on the grid (`head.to_grid`).
         source: the file's name, or what else tells a person where it came from.
         source_sha256: hash of what was given; the same source is not counted twice in a class.
-        negative: what the class is not; such an example is in no sum.
+        negative: in no sum: rejected, which is what the class is not, or a stranger, which is of no class.
         frame: the picture itself (`kept_frames.pack`), if it is to be kept.
     """
 
@@ -58,13 +58,13 @@ class EnrolledClass:
         label: its name.
         examples: how many it has.
         enrolled_at: when the first of them was enrolled (UTC).
-        negatives: how many examples of what it is not it has.
+        rejected: how many examples of what it is not it has.
     """
 
     label: str
     examples: int
     enrolled_at: str
-    negatives: int
+    rejected: int
 
     def to_dict(self) -> dict[str, str | int]:
         """As a line of `edgefew classes --json`."""
@@ -81,7 +81,7 @@ class EnrolledExample:
         source: where it came from.
         source_sha256: hash of what was given.
         enrolled_at: when (UTC).
-        negative: whether it is of what the class is not.
+        rejected: whether it is of what the class is not.
         frame_kept: whether the picture itself is in the gallery.
     """
 
@@ -90,7 +90,7 @@ class EnrolledExample:
     source: str
     source_sha256: str
     enrolled_at: str
-    negative: bool
+    rejected: bool
     frame_kept: bool
 
     def to_dict(self) -> dict[str, str | int | bool | None]:
@@ -138,14 +138,14 @@ class Task:
         labels: `c` names.
         prototypes: float32 [c, d], unit rows; zeros for a class whose examples cancel out.
         counts: int64 [c], examples of each.
-        negatives: for each class (by index) that has negatives: its examples [k, d] and its negatives [m, d].
+        rejected: for each class (by index) that has rejected examples: its own [k, d] and the rejected ones [m, d].
         strangers: float32 [s, d], embeddings of what is of no class, given to calibrate with.
     """
 
     labels: tuple[str, ...]
     prototypes: Embeddings
     counts: npt.NDArray[np.int64]
-    negatives: Mapping[int, tuple[Embeddings, Embeddings]]
+    rejected: Mapping[int, tuple[Embeddings, Embeddings]]
     strangers: Embeddings
 
     @property

@@ -103,8 +103,8 @@ class Gallery(GalleryReader):
         label = check_label(label)
         with self._writing(actor) as change:
             class_id = queries.find(change.db, label)
-            negatives = [dataclasses.replace(example, negative=True) for example in examples]
-            return self._add_new(change, "reject", class_id, label, negatives)
+            rejected = [dataclasses.replace(example, negative=True) for example in examples]
+            return self._add_new(change, "reject", class_id, label, rejected)
 
     def calibrate(self, strangers: Sequence[Example], actor: str = "", *, replace: bool = False) -> Stored:
         """Keep embeddings of what is of no class, for thresholds, and frames that come with them; tells what was new.
@@ -147,7 +147,7 @@ class Gallery(GalleryReader):
         return int(number)
 
     def forget(self, label: str, actor: str = "") -> int:
-        """Take a class out, its negatives too; gives how many examples it had. `undo` brings it back.
+        """Take a class out, its rejected examples too; gives how many examples it had. `undo` brings it back.
 
         Raises:
             UnknownClassError: no class of that name is enrolled.
