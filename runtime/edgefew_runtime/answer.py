@@ -100,7 +100,7 @@ class Decision:
         return Answer(names[best], 1 / total, score, known, runner_up, margin, threshold, labels)
 
     def _gone(self, embedding: npt.NDArray[np.float32]) -> list[int]:
-        """Classes that cannot be it: without direction, or nearer to the frame by a rejected example than by their own."""
+        """Classes that cannot be it: without direction, or with a rejected example nearer to the frame than any own."""
         if not self.task.rejected:
             return self.absent
         rejected = [

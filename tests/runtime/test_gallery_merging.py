@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from edgefew_runtime import ClassConflictError, Example, Gallery, Merged, UnknownClassError, head
+from edgefew_runtime import (
+    ClassConflictError,
+    Example,
+    Gallery,
+    GalleryFormatError,
+    GalleryMismatchError,
+    Merged,
+    UnknownClassError,
+    head,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,3 +161,37 @@ def test_a_picture_of_two_classes_is_merged_with_itself_and_conflicts_with_one_o
     two.forget("go")
     with pytest.raises(ClassConflictError, match=r"1\.png is 'stop' here and 'go' and 'stop' there"):
         two.merge(one)
+
+
+def test_a_merge_can_be_undone() -> None:
+    one, two = Gallery(None, BUNDLE, DIMENSION), Gallery(None, BUNDLE, DIMENSION)
+    one.enroll("stop", [seen_on(0, 1)])
+    two.enroll("stop", [seen_on(0, 2)])
+    two.enroll("go", [seen_on(0, 3)])
+    before = held(one)
+    assert one.merge(two) == Merged({"stop": 1, "go": 1}, 0)
+    assert one.merge(two) == Merged({}, 0)
+    assert one.undo().kind == "merge"
+    assert held(one) == before
+
+
+def test_what_disagrees_is_not_merged_and_named() -> None:
+    one, two = Gallery(None, BUNDLE, DIMENSION), Gallery(None, BUNDLE, DIMENSION)
+    one.enroll("stop", [seen_on(0, 1)])
+    two.enroll("go", [seen_on(0, 1), seen_on(0, 2)])
+    before = held(one)
+    with pytest.raises(ClassConflictError, match=r"1\.png is 'stop' here and 'go' there"):
+        one.merge(two)
+    assert held(one) == before
+    with pytest.raises(GalleryMismatchError):
+        one.merge(Gallery(None, "b" * 64, DIMENSION))
+
+
+def test_a_tampered_gallery_is_not_merged(gallery_path: Path) -> None:
+    with Gallery(gallery_path, BUNDLE, DIMENSION) as other:
+        other.enroll("stop", [seen_on(0, 1)])
+    with sqlite3.connect(gallery_path) as db:
+        db.execute("UPDATE example SET embedding = zeroblob(16)")
+    db.close()
+    with Gallery(gallery_path, BUNDLE, DIMENSION) as other, pytest.raises(GalleryFormatError, match="is not merged"):
+        Gallery(None, BUNDLE, DIMENSION).merge(other)
