@@ -55,7 +55,7 @@ def packed(files: Mapping[str, bytes], path: Path) -> bytes:
 
 
 def gallery(path: Path) -> bytes:
-    """A gallery with two classes, a negative, strangers and an undo."""
+    """A gallery with two classes, a rejected example, strangers and an undo."""
     rows = head.to_grid(np.random.default_rng(1).standard_normal((5, DIMENSION)).astype(np.float32))
     examples = [Example(row, f"{i}.png", hashlib.sha256(bytes([i])).hexdigest()) for i, row in enumerate(rows)]
     with Gallery(path, BUNDLE_ID, DIMENSION) as made:

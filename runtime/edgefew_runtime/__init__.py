@@ -42,7 +42,7 @@ from .errors import (
     TrainingError,
     UnknownClassError,
 )
-from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState, Task
+from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState, Merged, Task
 from .manifest import InputSpec, Manifest
 from .operating_point import CoveragePoint, OperatingPoint, Promise
 
@@ -92,6 +92,7 @@ __all__ = [
     "LabelError",
     "LeaveOneOut",
     "Manifest",
+    "Merged",
     "Migration",
     "MigrationError",
     "NothingToUndoError",

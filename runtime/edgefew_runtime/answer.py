@@ -100,13 +100,13 @@ class Decision:
         return Answer(names[best], 1 / total, score, known, runner_up, margin, threshold, labels)
 
     def _gone(self, embedding: npt.NDArray[np.float32]) -> list[int]:
-        """Classes that cannot be it: without direction, or the frame is nearer to a negative than to any example."""
-        if not self.task.negatives:
+        """Classes that cannot be it: without direction, or with a rejected example nearer to the frame than any own."""
+        if not self.task.rejected:
             return self.absent
         rejected = [
             index
-            for index, (examples, negatives) in self.task.negatives.items()
-            if (negatives @ embedding).max() >= (examples @ embedding).max()
+            for index, (examples, rejected) in self.task.rejected.items()
+            if (rejected @ embedding).max() >= (examples @ embedding).max()
         ]
         return [*self.absent, *rejected]
 

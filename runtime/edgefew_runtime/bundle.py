@@ -123,7 +123,7 @@ class Bundle:
         """Write the bundle as one file; the same bundle gives the same bytes.
 
         Raises:
-            BundleError: the file exists already.
+            BundleError: the file exists already, or cannot be written; nothing stays of it.
         """
         from .packed import write_packed
 

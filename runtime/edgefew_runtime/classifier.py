@@ -18,7 +18,7 @@ from .bundle import Bundle
 from .errors import EnrollmentRefusedError, FrameError, UnknownClassError
 from .frames import Frame, FrameLike, load_frame
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
-from .gallery.records import check_label
+from .gallery.records import Stored, check_label
 from .loading import load_embedder
 from .model_cache import cache_folder
 from .operating_point import Promise, coverage_score, promise
@@ -49,6 +49,7 @@ class Enrollment:
         accepted: names of the frames that were added.
         skipped: names of the frames that the class had already.
         diagnosis: what looks wrong, and what would help.
+        frames_added: how many of the skipped ones are kept now that were not (`keep_frames`).
     """
 
     label: str
@@ -56,6 +57,7 @@ class Enrollment:
     accepted: tuple[str, ...]
     skipped: tuple[str, ...]
     diagnosis: Diagnosis
+    frames_added: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew enroll --json` prints it."""
@@ -69,10 +71,12 @@ class Added:
     Attributes:
         accepted: names of the frames that were added.
         skipped: names of the frames that were there already.
+        frames_added: how many of the skipped ones are kept now that were not (`keep_frames`).
     """
 
     accepted: tuple[str, ...]
     skipped: tuple[str, ...]
+    frames_added: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew calibrate --json` prints it."""
@@ -89,12 +93,14 @@ class Rejection:
         skipped: names of the frames that were there already.
         turned_away: names of the class's examples that, left out, would now be turned away and were not before: they
             are nearer to a rejected frame than to every other example.
+        frames_added: of how many that were there already without their frame it is kept now.
     """
 
     label: str
     accepted: tuple[str, ...]
     skipped: tuple[str, ...]
     turned_away: tuple[str, ...]
+    frames_added: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew reject --json` prints it."""
@@ -210,7 +216,8 @@ class Classifier:
             frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images.
             actor: who enrolls, for the log.
             strict: enroll none if something looks wrong with one of them.
-            keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`).
+            keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`); those
+                of examples that are there already too.
             dry_run: say what would become of it, or raise what would be raised, and change nothing.
 
         Raises:
@@ -225,7 +232,7 @@ class Classifier:
             raise EnrollmentRefusedError(diagnosis)
         added = _added(examples, self.gallery.enroll(label, examples, actor, dry_run=dry_run))
         count = self.gallery.count(label) + (len(added.accepted) if dry_run else 0)
-        return Enrollment(label, count, added.accepted, added.skipped, diagnosis)
+        return Enrollment(label, count, added.accepted, added.skipped, diagnosis, added.frames_added)
 
     def diagnose(self, label: str, frames: FrameLike | Sequence[FrameLike]) -> Diagnosis:
         """What would look wrong if these frames were enrolled, and what would help; changes nothing."""
@@ -251,18 +258,18 @@ class Classifier:
 
         label = check_label(label)
         examples, _ = self._examples(frames, keep_frames)
-        is_new = self.gallery.reject(label, examples, actor)
+        stored = self.gallery.reject(label, examples, actor)
         held, rejected = self._sides(label)
         rows, others = (
             np.array([example.embedding for example in side], np.float32).reshape(-1, self.bundle.manifest.dimension)
             for side in (held, rejected)
         )
-        new = {example.source_sha256 for example in compress(examples, is_new)}
+        new = {example.source_sha256 for example in compress(examples, stored.new)}
         before = others[[example.source_sha256 not in new for example in rejected]]
         lost = turned_away(rows, others) & ~turned_away(rows, before)
         names = tuple(example.source for example, gone in zip(held, lost, strict=True) if gone)
-        added = _added(examples, is_new)
-        return Rejection(label, added.accepted, added.skipped, names)
+        added = _added(examples, stored)
+        return Rejection(label, added.accepted, added.skipped, names, added.frames_added)
 
     def calibrate(
         self,
@@ -405,9 +412,10 @@ class Classifier:
         return Decision(version, task, float(np.float32(manifest.scale)), stated, covering)
 
 
-def _added(examples: Sequence[Example], added: Sequence[bool]) -> Added:
-    names = [(example.source, new) for example, new in zip(examples, added, strict=True)]
-    return Added(tuple(name for name, new in names if new), tuple(name for name, new in names if not new))
+def _added(examples: Sequence[Example], stored: Stored) -> Added:
+    names = [(example.source, new) for example, new in zip(examples, stored.new, strict=True)]
+    accepted, skipped = (tuple(name for name, new in names if new is side) for side in (True, False))
+    return Added(accepted, skipped, stored.frames_added)
 
 
 def _batches(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:

@@ -151,7 +151,7 @@ def _score(rows: head.Embeddings, label: str, negatives: head.Embeddings, task: 
     sums = rows.sum(axis=0, dtype=np.float64)[None]
     others = np.full(len(rows), place)
     away = turned_away(rows, negatives)
-    return left_out((label,) * len(rows), rows, sums, others, task.prototypes, task.labels, task.negatives, away)
+    return left_out((label,) * len(rows), rows, sums, others, task.prototypes, task.labels, task.rejected, away)
 
 
 def _looks(measured: FrameQuality, size: tuple[int, int]) -> Iterator[Finding]:

@@ -130,7 +130,7 @@ class HostState:
         with Gallery(None, self.bundle_id, self.dimension) as incoming:
             for label, examples in self.content.items():
                 incoming.enroll(label, examples)
-            return gallery.merge(incoming, actor)
+            return gallery.merge(incoming, actor).added
 
 
 def read_state(path: Path, bundle_id: str, dimension: int) -> HostState:

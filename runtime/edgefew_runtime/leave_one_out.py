@@ -50,7 +50,7 @@ class LeaveOneOut:
 
 def leave_one_out(content: Mapping[str, Sequence[Example]]) -> LeaveOneOut:
     """The scores of a gallery's examples (`Gallery.content`), which respect what each class is not."""
-    groups, negatives = (
+    groups, rejected = (
         [[e.embedding for e in examples if e.negative is side] for examples in content.values()]
         for side in (False, True)
     )
@@ -62,28 +62,28 @@ def leave_one_out(content: Mapping[str, Sequence[Example]]) -> LeaveOneOut:
     index = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     sums = np.zeros((len(groups), embeddings.shape[1]))
     np.add.at(sums, index, embeddings)
-    sides = {i: (embeddings[index == i], np.array(rows)) for i, rows in enumerate(negatives) if rows and groups[i]}
+    sides = {i: (embeddings[index == i], np.array(rows)) for i, rows in enumerate(rejected) if rows and groups[i]}
     away = np.zeros(len(labels), np.bool_)
     for i, (rows, others) in sides.items():
         away[index == i] = turned_away(rows, others)
     return left_out(labels, embeddings, sums[index], index, head.unit(sums), tuple(content), sides, away)
 
 
-def turned_away(examples: head.Embeddings, negatives: head.Embeddings) -> npt.NDArray[np.bool_]:
+def turned_away(examples: head.Embeddings, rejected: head.Embeddings) -> npt.NDArray[np.bool_]:
     """Which examples of a class, each left out in turn, are nearer to what it is not than to all others of it.
 
     Args:
         examples: float32 [n, d], all of the class.
-        negatives: float32 [m, d], what it is not.
+        rejected: float32 [m, d], what it is not.
     """
     result = np.zeros(len(examples), np.bool_)
-    if len(examples) < 2 or not len(negatives):  # the only example cannot be left out
+    if len(examples) < 2 or not len(rejected):  # the only example cannot be left out
         return result
     for start in range(0, len(examples), _BLOCK):
         part = examples[start : start + _BLOCK]
         similar = part @ examples.T
         similar[np.arange(len(part)), np.arange(start, start + len(part))] = head.ABSENT
-        result[start : start + _BLOCK] = (part @ negatives.T).max(axis=1) >= similar.max(axis=1)
+        result[start : start + _BLOCK] = (part @ rejected.T).max(axis=1) >= similar.max(axis=1)
     return result
 
 
@@ -94,7 +94,7 @@ def left_out(
     own_place: npt.NDArray[np.int64],
     prototypes: head.Embeddings,
     names: tuple[str, ...],
-    negatives: Mapping[int, tuple[head.Embeddings, head.Embeddings]],
+    rejected: Mapping[int, tuple[head.Embeddings, head.Embeddings]],
     away: npt.NDArray[np.bool_],
 ) -> LeaveOneOut:
     """The scores of examples, each against its class without it and against the other classes.
@@ -106,7 +106,7 @@ def left_out(
         own_place: int64 [n], where in `names` its class stands; -1 where it does not.
         prototypes: float32 [c, d], of the classes.
         names: c, of the classes.
-        negatives: for each class (by index) that has negatives: its examples [k, d] and its negatives [m, d].
+        rejected: for each class (by index) that has rejected examples: its own [k, d] and the rejected [m, d].
         away: bool [n], what `turned_away` says of them.
     """
     rest = head.unit(sums - embeddings)
@@ -116,7 +116,7 @@ def left_out(
     for start in range(0, len(embeddings) if names else 0, _BLOCK):
         part = slice(start, start + _BLOCK)
         scores = head.cosine_scores(embeddings[part], prototypes)
-        for place, (examples, others) in negatives.items():
+        for place, (examples, others) in rejected.items():
             nearer = (embeddings[part] @ others.T).max(axis=1) >= (embeddings[part] @ examples.T).max(axis=1)
             scores[nearer, place] = head.ABSENT
         standing = np.flatnonzero(own_place[part] >= 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import BinaryIO
 
 from . import bundle
 from .errors import BundleCorruptError, BundleError, BundleFormatError
+from .new_file import new_file
 from .regular_file import open_regular
 
 _START = b"PK\3\4"
@@ -26,20 +28,18 @@ def write_packed(file: Path, files: Mapping[str, bytes]) -> None:
     """Write a bundle's files as one; the same files give the same bytes.
 
     Raises:
-        BundleError: the file exists already.
+        BundleError: the file exists already, or cannot be written; nothing stays of it.
     """
-    part = file.with_name(file.name + ".part")
-    try:
-        if file.exists():
-            raise BundleError(f"{file} exists already. Give another name, or delete it first.")
-        if (file.absolute().parent / bundle.SUMS_FILE).exists():
-            raise BundleError(f"{file} would lie inside a bundle, which would then be refused. Give another place.")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            for name in sorted(files):
-                archive.writestr(zipfile.ZipInfo(name), files[name])
-        part.replace(file)
-    except OSError as error:
-        raise BundleError(f"{file} cannot be written: {error.strerror or error}.") from None
+    if os.path.exists(file.absolute().parent / bundle.SUMS_FILE):  # noqa: PTH110  Path.exists raises where it may not look
+        raise BundleError(f"{file} would lie inside a bundle, which would then be refused. Give another place.")
+    # Opened here: a ZipFile that opened its file itself would, at a full disk, leave it open.
+    with (
+        new_file(file, BundleError) as part,
+        part.open("wb") as target,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name), files[name])
 
 
 def read_packed(path: Path) -> dict[str, bytes]:

@@ -25,7 +25,7 @@ def example(number: int) -> Example:
 
 @pytest.fixture
 def true(gallery_path: Path) -> Path:
-    """A gallery with two classes, a negative, a stranger, a rename and an undo."""
+    """A gallery with two classes, a rejected example, a stranger, a rename and an undo."""
     with Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
         gallery.enroll("stop", [example(1), example(2)])
         gallery.enroll("go", [example(3)])
@@ -40,7 +40,7 @@ def true(gallery_path: Path) -> Path:
 def state(gallery: Gallery) -> tuple[object, ...]:
     """All that answers are made of."""
     task = gallery.task()
-    negatives = {index: (held.tobytes(), no.tobytes()) for index, (held, no) in task.negatives.items()}
+    negatives = {index: (held.tobytes(), no.tobytes()) for index, (held, no) in task.rejected.items()}
     return task.labels, task.counts.tolist(), task.prototypes.tobytes(), negatives, task.strangers.tobytes()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import random
 import struct
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -242,3 +244,23 @@ def test_a_place_that_a_bundle_cannot_be_packed_to_is_one_error(bundle: Path, tm
     for place in (tmp_path, tmp_path / "no" / "folder", tmp_path / ("a" * 5000), Path("/proc/x"), bundle / "inside"):
         with pytest.raises(BundleError):
             opened.pack(place)
+
+
+def test_a_full_disk_leaves_nothing_of_a_packed_bundle(bundle: Path, tmp_path: Path) -> None:
+    size = sum(file.stat().st_size for file in bundle.iterdir())
+    code = f"""
+import resource, signal, sys
+from edgefew_runtime import Bundle, BundleError
+bundle = Bundle.open({str(bundle)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for limit in (1, 1000, {size // 2}, {size - 1}):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        bundle.pack({str(tmp_path / "full.edgefew")!r})
+    except BundleError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [f"{tmp_path / 'full.edgefew'} cannot be written: File too large."] * 4
+    assert not list(tmp_path.iterdir())

@@ -248,7 +248,7 @@ def test_export_and_import_by_command(bundle: Path, taught: Path, tmp_path: Path
     file, copy = tmp_path / "host.state", tmp_path / "copy.gallery"
     exported = run("export", file, "--gallery", taught)
     assert exported.exit_code == 0, exported.output
-    assert exported.output == f"{file}: leaf (2 examples), stone (1 example)\n  left behind: 1 negative\n"
+    assert exported.output == f"{file}: leaf (2 examples), stone (1 example)\n  left behind: 1 rejected, 0 strangers\n"
     imported = run("import", bundle, file, "--gallery", copy, "--json")
     assert imported.exit_code == 0, imported.output
     assert '"added": {"leaf": 2, "stone": 1}' in imported.output

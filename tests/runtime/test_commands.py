@@ -121,6 +121,27 @@ def test_an_unreadable_file_does_not_hide_the_other_answers(
     assert "bad.png is not an image" in result.stderr
 
 
+def test_one_example_is_erased_and_undo_goes_on_behind_it(cli: Cli, enrolled: Path) -> None:
+    assert cli("forget", "figure51", "--gallery", enrolled).exit_code == 0
+    erased = cli("forget", "--example", 1, "--erase", "--gallery", enrolled)
+    assert erased.exit_code == 0, erased.stderr
+    assert erased.stdout.startswith("figure50: example 1 erased (")
+    again = cli("forget", "--example", 1, "--erase", "--gallery", enrolled)
+    assert "No example 1 is enrolled" in again.stderr
+    stopped = cli("undo", "--gallery", enrolled)
+    assert stopped.exit_code == 1
+    assert "event 5 (erase example 1 of figure50), cannot be undone: what was erased is gone" in stopped.stderr
+    assert "event 4 (forget figure51): `edgefew undo --to 3` takes it back" in stopped.stderr
+    back = cli("undo", "--to", 3, "--gallery", enrolled)
+    assert back.stdout.startswith("undone: forget figure51, of ")
+    assert "event 5 (erase example 1 of figure50) stays: what was erased is gone" in back.stderr
+    entries = lines(cli("classes", "--gallery", enrolled, "--json").stdout)
+    assert [(e["label"], e["examples"]) for e in entries] == [("figure50", 1), ("figure51", 2)]
+    (told,) = lines(cli("forget", "--example", 2, "--erase", "--gallery", enrolled, "--json").stdout)
+    assert (told["id"], told["undoable"], told["same_picture"]) == (2, False, [])
+    assert cli("log", "--verify", "--gallery", enrolled).exit_code == 0
+
+
 def test_examples_rename_and_going_back(cli: Cli, enrolled: Path, bundle: Path) -> None:
     held = lines(cli("examples", "figure50", "--gallery", enrolled, "--json").stdout)
     assert [e["label"] for e in held] == ["figure50"] * 2
@@ -148,7 +169,30 @@ def test_classes_are_carried_to_another_device(cli: Cli, enrolled: Path, bundle:
     assert result.exit_code == 1
     assert "Nothing was merged" in result.stderr
     assert "is 'figure51' here and 'circle' there" in result.stderr
-    assert cli("share", pack, "--gallery", enrolled).exit_code == 1
+    assert "exists already" in cli("share", pack, "--gallery", enrolled).stderr
+    for label in ("figure50", "circle"):
+        cli("forget", label, "--gallery", enrolled)
+    nothing = cli("share", tmp_path / "empty.pack", "--gallery", enrolled)
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "none to share" in nothing.stderr
+    assert not (tmp_path / "empty.pack").exists()
+
+
+def test_pictures_are_kept_of_what_is_enrolled_already(
+    cli: Cli, bundle: Path, files: dict[str, list[Path]], enrolled: Path
+) -> None:
+    held, new = files["figure50"][:2], files["figure50"][2]
+    keep = ["--gallery", enrolled, "--keep-frames"]
+    result = cli("enroll", bundle, "figure50", *held, *keep)
+    assert result.exit_code == 0, result.stderr
+    assert "figure50: 0 added, 2 in all" in result.stdout
+    assert "2 pictures kept of examples that were there already" in result.stdout
+    again = cli("enroll", bundle, "figure50", *held, new, *keep, "--json")
+    assert lines(again.stdout)[0]["frames_added"] == 0
+    assert cli("examples", "figure50", "--gallery", enrolled).stdout.count("(picture kept)") == 3
+    assert "keep 2 frames of figure50" in cli("log", "--gallery", enrolled).stdout
+    cli("undo", "--to", 3, "--gallery", enrolled)
+    assert "picture kept" not in cli("examples", "figure50", "--gallery", enrolled).stdout
 
 
 def test_a_locked_gallery_needs_its_passphrase(
@@ -176,9 +220,11 @@ def test_reject_is_remembered_and_listed(cli: Cli, bundle: Path, files: dict[str
     assert result.stdout == "not figure50: 1 remembered\n"
     assert "skipped, remembered already" in cli("reject", bundle, "figure50", wrong, "--gallery", enrolled).stdout
     told = lines(cli("reject", bundle, "figure51", wrong, "--gallery", enrolled, "--json").stdout)
-    assert told == [{"label": "figure51", "accepted": [str(wrong)], "skipped": [], "turned_away": []}]
+    assert told == [
+        {"label": "figure51", "accepted": [str(wrong)], "skipped": [], "frames_added": 0, "turned_away": []}
+    ]
     assert f"not {wrong}" in cli("examples", "figure50", "--gallery", enrolled).stdout
-    assert "figure50  2 examples, 1 negative, since" in cli("classes", "--gallery", enrolled).stdout
+    assert "figure50  2 examples, 1 rejected, since" in cli("classes", "--gallery", enrolled).stdout
     always = cli("classify", bundle, wrong, "--gallery", enrolled, "--always-answer", "--json")
     assert lines(always.stdout)[0]["label"] is None
     result = cli("reject", bundle, "nobody", wrong, "--gallery", enrolled)
@@ -192,7 +238,7 @@ def test_calibrate_says_what_can_be_promised(
     place = ["--gallery", enrolled]
     first = lines(cli("calibrate", bundle, *place, "--json").stdout)
     assert [(p["false_accept_rate"], p["basis"]) for p in first] == [(0.01, "none"), (0.05, "bundle"), (0.1, "bundle")]
-    assert [p["negatives_needed"] for p in first] == [299, 59, 29]
+    assert [p["strangers_needed"] for p in first] == [299, 59, 29]
     strangers = tmp_path / "strangers"
     strangers.mkdir()
     for kind in range(300, 360):
@@ -200,7 +246,7 @@ def test_calibrate_says_what_can_be_promised(
     result = cli("calibrate", bundle, *place, "--negatives", strangers)
     assert result.exit_code == 0, result.stderr
     told = result.stdout.splitlines()
-    assert told[0] == "60 negatives added, 60 in all"
+    assert told[0] == "60 strangers added, 60 in all"
     assert told[1].startswith("✗ 0.01: not enough to promise a false-accept rate of 0.01 with 2 classes")
     assert "Frames of 299 different things that are not enrolled would be enough (given: " in told[1]
     assert told[3].startswith("✓ 0.1: threshold ")
@@ -208,7 +254,7 @@ def test_calibrate_says_what_can_be_promised(
     assert "; by the bundle alone it would be 0." in told[3]
     assert len(cli("examples", "--strangers", *place).stdout.splitlines()) == 60
     (promise,) = lines(cli("calibrate", bundle, *place, "--clear", "--false-accept-rate", 0.1, "--json").stdout)
-    assert (promise["basis"], promise["negatives"]) == ("bundle", 0)
+    assert (promise["basis"], promise["strangers"]) == ("bundle", 0)
     assert "undone: clear (60 strangers)" in cli("undo", *place).stdout
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def next_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def kept(bundle: Path, gallery_path: Path, tmp_path: Path) -> Iterator[Classifier]:
-    """Two classes with pictures kept, from arrays and from a file; a negative and a stranger."""
+    """Two classes with pictures kept, from arrays and from a file; a rejected example and a stranger."""
     file = tmp_path / "drawn.png"
     Image.fromarray(frame(51, 2)).save(file)
     with Classifier.open(bundle, gallery_path) as classifier:
@@ -59,6 +60,50 @@ def test_frames_are_kept_only_when_asked(bundle: Path, gallery_path: Path) -> No
         assert [e.frame_kept for e in classifier.gallery.examples("figure 50")] == [False, True]
     with sqlite3.connect(gallery_path) as db:
         assert db.execute("SELECT count(*) FROM frame").fetchone() == (1,)
+
+
+def test_frames_are_added_to_examples_that_lack_them_as_one_event(bundle: Path, gallery_path: Path) -> None:
+    frames = [frame(50, source) for source in range(3)]
+    with Classifier.open(bundle, gallery_path) as classifier:
+        gallery = classifier.gallery
+
+        def kept() -> list[bool]:
+            return [example.frame_kept for example in gallery.examples("figure 50")]
+
+        classifier.enroll("figure 50", frames[:2])
+        enrolled = classifier.enroll("figure 50", [frames[0], frames[0]], keep_frames=True)
+        assert (enrolled.accepted, enrolled.frames_added, kept()) == ((), 1, [True, False])
+        assert gallery.log()[-1].describe() == "keep 1 frame of figure 50"
+        assert classifier.enroll("figure 50", frames[0], keep_frames=True).frames_added == 0
+        last = gallery.log()[-1].id
+        both = classifier.enroll("figure 50", frames, keep_frames=True)
+        assert (len(both.accepted), both.frames_added, kept()) == (1, 1, [True, True, True])
+        assert gallery.log()[-1].id == last + 1
+        assert [gallery.undo().kind, kept()] == ["enroll", [True, False]]
+        assert [gallery.undo().kind, kept()] == ["keep", [False, False]]
+        gallery.roll_back(last + 1)
+        assert kept() == [True, True, True]
+        gallery.roll_back(2)
+        assert classifier.enroll("figure 50", frames[0], keep_frames=True).frames_added == 1
+        assert kept() == [True, False]
+        assert unpack_frame(gallery.frame(gallery.examples("figure 50")[0].source_sha256) or b"", "a").pixels.shape
+        gallery.erase_example(gallery.examples("figure 50")[0].id)
+        assert not gallery.problems()
+    with sqlite3.connect(gallery_path) as db:
+        assert db.execute("SELECT count(*) FROM frame").fetchone() == (2,)
+
+
+def test_frames_are_added_to_strangers_and_to_what_a_class_is_not(bundle: Path) -> None:
+    with Classifier.open(bundle) as classifier:
+        classifier.enroll("figure 50", frame(50, 0))
+        classifier.reject("figure 50", frame(51, 0))
+        classifier.calibrate(frame(52, 0))
+        assert classifier.reject("figure 50", frame(51, 0), keep_frames=True).frames_added == 1
+        assert classifier.calibrate(frame(52, 0), keep_frames=True).frames_added == 1
+        assert classifier.gallery.log()[-1].describe() == "keep 1 frame of strangers"
+        assert [e.frame_kept for e in classifier.gallery.examples("figure 50")] == [False, True]
+        assert [e.frame_kept for e in classifier.gallery.examples(None)] == [True]
+        assert not classifier.gallery.problems()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 48)])
@@ -89,7 +134,7 @@ def test_everything_is_enrolled_again(kept: Classifier, next_bundle: Path, tmp_p
     assert (result.classes, result.examples, result.strangers) == (2, 6, 1)
     assert result.before == result.after == 1.0  # the same network under another id
     with Classifier.open(next_bundle, out) as new:
-        assert [(c.label, c.examples, c.negatives) for c in new.classes()] == [("figure 50", 3, 0), ("figure 51", 2, 1)]
+        assert [(c.label, c.examples, c.rejected) for c in new.classes()] == [("figure 50", 3, 0), ("figure 51", 2, 1)]
         assert np.array_equal(new.gallery.state().sums, kept.gallery.state().sums)
         assert not new.gallery.problems()
         assert [(e.kind, e.actor) for e in new.gallery.log()] == [("create", ""), ("migrate", "Ada")]
@@ -115,8 +160,38 @@ def test_one_missing_frame_and_nothing_is_written(kept: Classifier, next_bundle:
         assert out.read_text() == "dear"
 
 
+def test_a_migration_holds_one_frame_at_a_time(bundle: Path, next_bundle: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 200, 200, 3), np.uint8)
+    told: list[tuple[int, int]] = []
+    with Classifier.open(bundle, tmp_path / "old.gallery") as old, Classifier.open(next_bundle) as classifier:
+        old.enroll("noise", list(noise), keep_frames=True)
+        tracemalloc.start()
+        migrate(
+            old.gallery, classifier, tmp_path / "new.gallery", progress=lambda done, total: told.append((done, total))
+        )
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert told == [(done, 40) for done in range(1, 41)]
+    assert peak < noise.nbytes / 3
+    with Gallery(tmp_path / "new.gallery") as new:
+        assert all(example.frame_kept for example in new.examples("noise"))
+        assert not new.problems()
+
+
+def test_a_gallery_that_changes_while_it_is_migrated_is_not(
+    kept: Classifier, next_bundle: Path, tmp_path: Path
+) -> None:
+    def change(done: int, _: int) -> None:
+        if done == 3:
+            kept.forget("figure 50")
+
+    with Classifier.open(next_bundle) as classifier, pytest.raises(MigrationError, match="was changed meanwhile"):
+        migrate(kept.gallery, classifier, tmp_path / "new.gallery", progress=change)
+    assert not list(tmp_path.glob("*new.gallery*"))
+
+
 def test_what_stops_in_the_middle_leaves_nothing(kept: Classifier, next_bundle: Path, tmp_path: Path) -> None:
-    def stop(_: int) -> None:
+    def stop(_: int, __: int) -> None:
         raise KeyboardInterrupt
 
     before = sorted(tmp_path.iterdir())
@@ -165,8 +240,9 @@ def test_the_command_shows_before_and_after(
 ) -> None:
     result = cli("migrate", next_bundle, gallery_path, tmp_path / "a.gallery")
     assert result.exit_code == 0, result.stderr
-    assert "6 examples of 2 classes, 1 negative to calibrate with" in result.stdout
+    assert "6 examples of 2 classes, 1 stranger to calibrate with" in result.stdout
     assert "recognised when left out: 100.0% before, 100.0% now" in result.stdout
+    assert result.stderr.splitlines()[-1] == "7 of 7 pictures"
     told = json.loads(cli("migrate", next_bundle, gallery_path, tmp_path / "b.gallery", "--json").stdout)
     assert (told["classes"], told["examples"], told["after"]) == (2, 6, 1.0)
     again = cli("migrate", next_bundle, gallery_path, tmp_path / "b.gallery")

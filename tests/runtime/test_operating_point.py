@@ -264,7 +264,7 @@ def test_the_set_holds_what_it_may_be_and_nothing_for_a_blank(open_with: Callabl
         open_with(coverage=0.9999)
 
 
-# ---- negatives of a class ------------------------------------------------------------------------
+# ---- rejected examples of a class ------------------------------------------------------------------------
 
 
 def test_what_was_said_not_to_be_a_class_is_not_taken_for_it(open_with: Callable[..., Classifier]) -> None:
@@ -280,7 +280,7 @@ def test_what_was_said_not_to_be_a_class_is_not_taken_for_it(open_with: Callable
         # The class itself is as it was, and still recognised.
         assert np.array_equal(classifier.gallery.state().sums, sums)
         assert classifier.classify(frame(50, 0)).label == "figure 50"
-        assert ("figure 50", 2, 1) in [(c.label, c.examples, c.negatives) for c in classifier.classes()]
+        assert ("figure 50", 2, 1) in [(c.label, c.examples, c.rejected) for c in classifier.classes()]
         classifier.undo()
         assert classifier.classify(wrong).label == "figure 50"
 
@@ -297,14 +297,14 @@ def test_a_frame_cannot_be_and_not_be_of_a_class(open_with: Callable[..., Classi
         classifier.enroll("figure 51", frame(51, 0))  # not the one, but the other
 
 
-def test_negatives_go_and_come_with_their_class_and_travel(open_with: Callable[..., Classifier]) -> None:
+def test_rejected_examples_go_and_come_with_their_class_and_travel(open_with: Callable[..., Classifier]) -> None:
     with open_with() as classifier:
         classifier.enroll("figure 50", frame(50, 0))
         classifier.reject("figure 50", frame(51, 0))
         gallery = classifier.gallery
         with Gallery(None, gallery.bundle_id, gallery.dimension) as other:
-            assert other.merge(gallery) == {"figure 50": 2}
-            assert other.merge(gallery) == {}
+            assert other.merge(gallery).added == {"figure 50": 2}
+            assert other.merge(gallery).added == {}
             assert [e.negative for e in other.content()["figure 50"]] == [False, True]
             assert not other.problems()
             other.forget("figure 50")

@@ -25,6 +25,7 @@ from .options import (
     print_json,
     provider_option,
     require_gallery,
+    show_frames_added,
     unlock_with,
 )
 
@@ -38,12 +39,13 @@ RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
     "--negatives",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="A folder of images, or an image, of things of this site that are not enrolled. May be given again.",
+    help="A folder of images, or an image, of strangers: things of this site that are of no class. May be given again. "
+    "What one class is not is told with `edgefew reject`.",
 )
 @click.option(
-    "--clear", is_flag=True, help="Take out the negatives that were given before: all or nothing with the new ones."
+    "--clear", is_flag=True, help="Take out the strangers that were given before: all or nothing with the new ones."
 )
-@click.option("--erase", is_flag=True, help="Delete the negatives given before from the disk. This cannot be undone.")
+@click.option("--erase", is_flag=True, help="Delete the strangers given before from the disk. This cannot be undone.")
 @click.option(
     "--false-accept-rate",
     "rates",
@@ -69,9 +71,9 @@ def calibrate(
     provider: str,
     as_json: bool,
 ) -> None:
-    """Say which false-accept rates a gallery can promise, and measure them on this site's own negatives.
+    """Say which false-accept rates a gallery can promise, and measure them on this site's own strangers.
 
-    A false accept is a thing that is not enrolled and is taken for one that is. The negatives stay in the gallery (as
+    A false accept is a thing that is not enrolled and is taken for one that is. The strangers stay in the gallery (as
     embeddings), so that thresholds follow when it grows. Different things in different pictures count; ten pictures of
     one thing tell little more than one.
     """
@@ -89,17 +91,18 @@ def calibrate(
         held = len(classifier.gallery.strangers())
         scores = leave_one_out(classifier.gallery.content())
     if added is not None and not as_json:
-        click.echo(f"{len(added.accepted)} negatives added, {held} in all")
+        click.echo(f"{plural(len(added.accepted), 'stranger')} added, {held} in all")
+        show_frames_added(added.frames_added)
     elif cleared and not as_json:
-        click.echo(f"{plural(cleared, 'negative')} taken out")
+        click.echo(f"{plural(cleared, 'stranger')} taken out")
     if erased and not as_json:
-        click.echo(f"{plural(erased, 'negative')} erased")
+        click.echo(f"{plural(erased, 'stranger')} erased")
     judged, right = int(scores.judged.sum()), scores.own[scores.right]
     for promise in promises:
         recognised = None if promise.threshold is None else int((right >= promise.threshold).sum())
         if as_json:
             needed = strangers_needed(promise.false_accept_rate)
-            counts = {"negatives": held, "negatives_needed": needed, "judged": judged, "recognised": recognised}
+            counts = {"strangers": held, "strangers_needed": needed, "judged": judged, "recognised": recognised}
             print_json({**promise.to_dict(), **counts})
         elif promise.threshold is None:
             click.echo(f"✗ {promise.false_accept_rate:.4g}: {promise.reason}")

@@ -6,6 +6,7 @@ These need no network, so the bundle may be left out.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,9 +37,9 @@ def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
         if as_json:
             print_json(entry.to_dict())
         else:
-            negatives = f", {plural(entry.negatives, 'negative')}" if entry.negatives else ""
+            rejected = f", {entry.rejected} rejected" if entry.rejected else ""
             click.echo(
-                f"{entry.label}  {plural(entry.examples, 'example')}{negatives}, since {minute(entry.enrolled_at)}"
+                f"{entry.label}  {plural(entry.examples, 'example')}{rejected}, since {minute(entry.enrolled_at)}"
             )
     if not enrolled and not as_json:
         click.echo("nothing is enrolled")
@@ -46,11 +47,11 @@ def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("bundle_and_label", nargs=-1, metavar="[BUNDLE] [CLASS]")
-@click.option("--strangers", is_flag=True, help="List the negatives given to `edgefew calibrate` instead of a class.")
+@click.option("--strangers", is_flag=True, help="List the strangers, given to `edgefew calibrate`, instead of a class.")
 @gallery_option
 @json_option
 def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, as_json: bool) -> None:
-    """List the examples of a class and what it is not, each with the number that `forget --example` takes."""
+    """List the examples of a class and the rejected ones, each with the number that `forget --example` takes."""
     bundle, labels = split_bundle(bundle_and_label, 0 if strangers else 1)
     with open_gallery(gallery, bundle) as opened:
         held = opened.examples(None if strangers else labels[0])
@@ -58,7 +59,7 @@ def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, 
         if as_json:
             print_json(example.to_dict())
         else:
-            side = "not " if example.negative and not strangers else ""
+            side = "not " if example.rejected else ""
             kept = " (picture kept)" if example.frame_kept else ""
             click.echo(f"{example.id:6}  {minute(example.enrolled_at)}  {side}{example.source}{kept}")
 
@@ -70,7 +71,7 @@ def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, 
     type=click.IntRange(1, 2**63 - 1),
     help="Take this one example out instead of a class; `edgefew examples` lists them.",
 )
-@click.option("--erase", is_flag=True, help="Delete the class's examples from the disk too. This cannot be undone.")
+@click.option("--erase", is_flag=True, help="Delete what is taken out from the disk too. This cannot be undone.")
 @gallery_option
 @actor_option
 @passphrase_option
@@ -85,15 +86,18 @@ def forget(
     as_json: bool,
 ) -> None:
     """Take a class, or one example, out of a gallery. `edgefew undo` brings it back, unless --erase was given."""
-    if example is not None and erase:
-        raise click.UsageError("--erase is for whole classes; it does not go with --example.")
     bundle, labels = split_bundle(bundle_and_label, 0 if example is not None else 1)
     with open_gallery(gallery, bundle, passphrase_file) as opened:
         who = actor_name(actor)
         if example is not None:
-            removed = opened.remove(example, who)
-            document = {**removed.to_dict(), "undoable": True}
-            text = f"{removed.label or 'a stranger'}: example {example} forgotten ({removed.source})"
+            removed, others = opened.erase_example(example, who) if erase else (opened.remove(example, who), [])
+            document: dict[str, Any] = {**removed.to_dict(), "undoable": not erase}
+            if erase:
+                document["same_picture"] = [other.id for other in others]
+            done = "erased" if erase else "forgotten"
+            text = f"{removed.label or 'a stranger'}: example {example} {done} ({removed.source})"
+            for other in others:
+                text += f"\n  the same picture is also example {other.id}: {other.label or 'a stranger'}"
         else:
             (label,) = labels
             count = (opened.erase if erase else opened.forget)(label, who)

@@ -21,6 +21,7 @@ from .options import (
     plural,
     print_json,
     provider_option,
+    show_frames_added,
     unlock_with,
 )
 
@@ -75,6 +76,7 @@ def enroll(
     click.echo(f"{enrollment.label}: {told.format(len(enrollment.accepted))}, {enrollment.examples} in all")
     for name in enrollment.skipped:
         click.echo(f"  skipped, enrolled already: {name}")
+    show_frames_added(enrollment.frames_added)
     _show(enrollment.diagnosis)
 
 

@@ -33,18 +33,12 @@ def share(pack: Path, labels: tuple[str, ...], gallery: Path, actor: str | None,
     A class pack is a gallery with those classes alone, bound to the same bundle. It holds embeddings and file names, no
     pictures.
     """
-    if pack.exists():
-        raise click.ClickException(f"{pack} exists already. Give another name, or delete it first.")
     with open_gallery(gallery, None) as source:
-        content = source.content(labels or None)
-        with Gallery(pack, source.bundle_id, source.dimension) as target:
-            for label, examples in content.items():
-                target.enroll(label, examples, actor_name(actor))
-            packed = {entry.label: entry.examples for entry in target.classes()}
+        packed = source.share(pack, labels or None, actor_name(actor))
     if as_json:
         print_json({"pack": str(pack), "classes": packed})
     else:
-        click.echo(f"{pack}: {_listed(packed) or 'empty'}")
+        click.echo(f"{pack}: {', '.join(_listed(packed))}")
 
 
 @click.command()
@@ -59,17 +53,19 @@ def merge(
     """Add the classes of class packs, or of other devices' galleries, to a gallery, new or not.
 
     An example that is there already is not counted again, and the order does not matter. Where a picture is of one
-    class here and of another there, nothing of that pack is merged and the conflict is named.
+    class here and of another there, or a stranger, nothing of that pack is merged and the conflict is named. A
+    gallery brings its strangers (given to `edgefew calibrate`) too; a class pack has none.
     """
     for pack in packs:
         with open_gallery(pack, None) as other, Gallery(gallery, other.bundle_id, other.dimension) as target:
             unlock_with(target, passphrase_file)
-            added = target.merge(other, actor_name(actor))
+            merged = target.merge(other, actor_name(actor))
         if as_json:
-            print_json({"pack": str(pack), "added": added})
+            print_json({"pack": str(pack), **merged.to_dict()})
         else:
-            click.echo(f"{pack}: {_listed(added) or 'nothing new'}")
+            strangers = [plural(merged.strangers, "stranger")] if merged.strangers else []
+            click.echo(f"{pack}: {', '.join([*_listed(merged.added), *strangers]) or 'nothing new'}")
 
 
-def _listed(classes: dict[str, int]) -> str:
-    return ", ".join(f"{label} ({plural(count, 'example')})" for label, count in classes.items())
+def _listed(classes: dict[str, int]) -> list[str]:
+    return [f"{label} ({plural(count, 'example')})" for label, count in classes.items()]

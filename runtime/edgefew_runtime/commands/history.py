@@ -56,12 +56,18 @@ def log(bundle: Path | None, gallery: Path, verify: bool, as_json: bool) -> None
 def undo(
     bundle: Path | None, to: int | None, gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
 ) -> None:
-    """Take back the last change; again for the one before it. Or all changes after an event (--to)."""
+    """Take back the last change; again for the one before it. Or all changes after an event (--to).
+
+    What was erased stays erased: without --to an erase is where this stops; with --to all the rest comes back.
+    """
     with open_gallery(gallery, bundle, passphrase_file) as opened:
         who = actor_name(actor)
         undone = [opened.undo(who)] if to is None else opened.roll_back(to, who)
+        erased = [] if to is None else [event for event in opened.log()[to:] if event.kind == "erase"]
     for event in undone:
         if as_json:
             print_json({"undid": event.kind, "label": event.payload["label"], "event": event.id})
         else:
             click.echo(f"undone: {event.describe()}, of {minute(event.at)}")
+    for event in erased:
+        click.echo(f"event {event.id} ({event.describe()}) stays: what was erased is gone", err=True)

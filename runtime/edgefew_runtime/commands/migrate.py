@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -49,13 +50,21 @@ def migrate(
         open_gallery(gallery, None, passphrase_file) as old,
         Classifier.open(bundle, provider=provider, false_accept_rate=None) as classifier,
     ):
-        result = run_migration(old, classifier, new_gallery, actor_name(actor))
+        result = run_migration(old, classifier, new_gallery, actor_name(actor), _show_progress)
     if as_json:
         print_json({"gallery": str(new_gallery), **result.to_dict()})
         return
     click.echo(
         f"{new_gallery}: {plural(result.examples, 'example')} of {result.classes} class"
-        f"{'es' * (result.classes != 1)}, {plural(result.strangers, 'negative')} to calibrate with"
+        f"{'es' * (result.classes != 1)}, {plural(result.strangers, 'stranger')} to calibrate with"
     )
     if result.before is not None and result.after is not None:
         click.echo(f"  recognised when left out: {result.before:.1%} before, {result.after:.1%} now")
+
+
+def _show_progress(done: int, total: int) -> None:
+    """One line on standard error that is written over; where that is no terminal, a line for each tenth."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{done} of {plural(total, 'picture')}", err=True, nl=done == total)
+    elif done * 10 // total > (done - 1) * 10 // total:
+        click.echo(f"{done} of {plural(total, 'picture')}", err=True)

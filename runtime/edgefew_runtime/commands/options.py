@@ -39,7 +39,8 @@ passphrase_option = click.option(
 keep_frames_option = click.option(
     "--keep-frames",
     is_flag=True,
-    help="Keep the pictures in the gallery, so that a later bundle can enroll them again (`edgefew migrate`).",
+    help="Keep the pictures in the gallery, so that a later bundle can enroll them again (`edgefew migrate`); also of "
+    "examples that are there already.",
 )
 
 provider_option = click.option(
@@ -73,6 +74,12 @@ def plural(count: int, noun: str) -> str:
     ('1 example', '2 examples')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def show_frames_added(number: int) -> None:
+    """Say of how many examples that were there already the pictures are kept now, if of any."""
+    if number:
+        click.echo(f"  {plural(number, 'picture')} kept of examples that were there already")
 
 
 def split_bundle(words: tuple[str, ...], expected: int) -> tuple[Path | None, tuple[str, ...]]:

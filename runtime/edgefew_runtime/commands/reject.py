@@ -20,6 +20,7 @@ from .options import (
     print_json,
     provider_option,
     require_gallery,
+    show_frames_added,
     unlock_with,
 )
 
@@ -59,6 +60,7 @@ def reject(
     click.echo(f"not {rejection.label}: {len(rejection.accepted)} remembered")
     for name in rejection.skipped:
         click.echo(f"  skipped, remembered already: {name}")
+    show_frames_added(rejection.frames_added)
     if away := [Path(name).name for name in rejection.turned_away]:
         click.echo(
             f"  ! {plural(len(away), 'example')} of {rejection.label!r} would now be turned away if left out: "

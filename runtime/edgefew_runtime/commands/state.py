@@ -43,15 +43,15 @@ def export_state(state_file: Path, gallery: Path, as_json: bool) -> None:
     """
     with open_gallery(gallery, None) as opened:
         exported = HostState.of(opened)
-        left = len(opened.strangers()) + sum(entry.negatives for entry in opened.classes())
+        rejected, strangers = sum(entry.rejected for entry in opened.classes()), len(opened.strangers())
     write_state(exported, state_file)
     classes = {label: len(examples) for label, examples in exported.content.items()}
     if as_json:
-        print_json({"state": str(state_file), "classes": classes, "negatives_left_behind": left})
+        print_json({"state": str(state_file), "classes": classes, "rejected_left_behind": rejected, "strangers_left_behind": strangers})
         return
     click.echo(f"{state_file}: {_listed(classes) or 'empty'}")
-    if left:
-        click.echo(f"  left behind: {plural(left, 'negative')}")
+    if rejected or strangers:
+        click.echo(f"  left behind: {rejected} rejected, {plural(strangers, 'stranger')}")
 
 
 @state.command("import")

@@ -33,14 +33,18 @@ def problems(db: sqlite3.Connection, dimension: int) -> list[str]:
 
 def _untold_examples(db: sqlite3.Connection, log: list[events.Event]) -> list[str]:
     """Events whose examples are not those that the log tells of."""
-    told: Counter[tuple[int, int | None, bool, str]] = Counter()
+    told: Counter[tuple[int, int | None, bool, str, str]] = Counter()
     for event in log:
         for class_id, _, examples in event.added():
-            told.update((event.id, class_id, bool(e.get("negative")), e["embedding_sha256"]) for e in examples)
+            told.update(
+                (event.id, class_id, bool(e.get("negative")), e["source_sha256"], e["embedding_sha256"])
+                for e in examples
+            )
         if event.kind == "erase":
-            told = Counter({entry: n for entry, n in told.items() if entry[1] != event.payload["class"]})
-    rows = db.execute("SELECT added_by, class_id, negative, embedding FROM example")
-    held = Counter((added_by, class_id, bool(negative), sha256(blob)) for added_by, class_id, negative, blob in rows)
+            erased, picture = event.payload["class"], event.payload.get("source_sha256")
+            told = Counter({e: n for e, n in told.items() if e[1] != erased or picture not in (None, e[3])})
+    rows = db.execute("SELECT added_by, class_id, negative, source_sha256, embedding FROM example")
+    held = Counter((*row, bool(negative), picture, sha256(blob)) for *row, negative, picture, blob in rows)
     return [
         f"the examples of event {number} are not those that the log tells of"
         for number in sorted({entry[0] for entry in (told - held) + (held - told)})
@@ -48,16 +52,19 @@ def _untold_examples(db: sqlite3.Connection, log: list[events.Event]) -> list[st
 
 
 def _untold_names(db: sqlite3.Connection, log: list[events.Event]) -> list[str]:
-    """Classes whose names are not those that the log tells of."""
+    """Classes that are not there, or whose names are not those that the log tells of."""
     told: dict[int | None, str | None] = {}
     for event in log:
         told |= {class_id: label for class_id, label, _ in event.added()}
         root, again = (event, True) if event.undoes is None else events.root_of(log[event.undoes - 1], log)
         if root.kind == "rename":
             told[root.payload["class"]] = root.payload["to" if again else "label"]
-    rows = db.execute("SELECT id, label FROM class").fetchall()
-    return [
-        f"the name of class {label!r} is not the one that the log tells of" for i, label in rows if told.get(i) != label
+    held = dict(db.execute("SELECT id, label FROM class").fetchall())
+    lost = [f"class {label!r} is not there" for i, label in told.items() if i is not None and i not in held]
+    return lost + [
+        f"the name of class {label!r} is not the one that the log tells of"
+        for i, label in held.items()
+        if told.get(i) != label
     ]
 
 

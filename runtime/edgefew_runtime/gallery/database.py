@@ -141,7 +141,13 @@ class Database:
         """Overwrite what the write-ahead log still holds of deleted rows."""
         # Both locks: the log cannot be emptied while this object reads.
         with self._writing, self._reading, self._explained():
-            self._opened_writer().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (busy, *_) = self._opened_writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise GalleryBusyError(
+                f"What was to be erased from {self._path} is deleted, but {self._path}-wal still holds its bytes, "
+                "because another process is reading. They go at the next erase, or when the last program that has "
+                "the gallery open closes it."
+            )
 
     def _opened_writer(self) -> sqlite3.Connection:
         """The connection for writing; in memory, the only one."""
@@ -222,7 +228,9 @@ class Database:
                 f"{self._path} is a gallery of format {version}; this version of edgefew-runtime reads up to "
                 f"{USER_VERSION}. Upgrade edgefew-runtime."
             )
-        stored = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+        stored = connection.execute(
+            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND (type, name) != ('table', 'sqlite_sequence')"
+        ).fetchall()
         if {_normal(row[0]) for row in stored} != {_normal(statement) for statement in _statements(SCHEMA)}:
             raise GalleryFormatError(
                 f"{self._path} has other tables than a gallery of format {USER_VERSION}. Restore a copy; do not use it."

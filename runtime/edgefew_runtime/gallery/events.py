@@ -40,8 +40,8 @@ class Event:
     Attributes:
         id: 1, 2, 3, … without gaps.
         at: UTC, ISO 8601.
-        kind: "create", "enroll", "reject", "calibrate", "merge", "migrate", "forget", "remove", "clear", "rename",
-            "erase", "undo", "lock" or "remove_lock".
+        kind: "create", "enroll", "reject", "calibrate", "keep", "merge", "migrate", "forget", "remove", "clear",
+            "rename", "erase", "undo", "lock" or "remove_lock".
         actor: who did it, as the caller said.
         undoes: for an undo, the event that it undid.
         payload: what was done: the class, and for each example its source and hashes.
@@ -79,6 +79,13 @@ class Event:
         if self.kind in ("calibrate", "clear"):
             number = self.payload["strangers"]
             return f"{self.kind} ({number} stranger{'s' * (number != 1)})"
+        if self.kind == "erase" and self.payload["class"] is None:
+            label = "strangers"
+        if self.kind == "erase" and "example" in self.payload:
+            return f"erase example {self.payload['example']} of {label}"
+        if self.kind == "keep":
+            number, of = self.payload["frames"], label or "strangers"
+            return f"keep {number} frame{'s' * (number != 1)} of {of}"
         if self.kind == "undo":
             return f"undo event {self.undoes} ({self.payload['undid']} {label}".rstrip() + ")"
         return f"{self.kind} {label}".strip()
@@ -151,11 +158,16 @@ def first_broken(db: sqlite3.Connection) -> int | None:
 
 def _is_described(class_id: object, label: object, examples: list[Any]) -> bool:
     """Whether a part of an event's examples has the types that it must have."""
-    texts = [value for e in examples if isinstance(e, dict) for value in (e["source"], e["embedding_sha256"])]
+    texts = [
+        value
+        for e in examples
+        if isinstance(e, dict)
+        for value in (e["source"], e["source_sha256"], e["embedding_sha256"])
+    ]
     return (
         isinstance(class_id, int | None)
         and isinstance(label, str | None)
-        and len(texts) == 2 * len(examples)
+        and len(texts) == 3 * len(examples)
         and all(isinstance(text, str) for text in texts)
     )
 

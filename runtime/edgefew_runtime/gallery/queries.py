@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import head
-from ..errors import ClassConflictError, GalleryFormatError, NothingToUndoError, UnknownClassError
-from . import events, locking
+from ..errors import ClassConflictError, UnknownClassError
+from . import locking
 from .embeddings import from_blobs, from_sums, sha256, to_blob
 from .records import EnrolledExample, Example, check_label
 
@@ -91,33 +91,63 @@ def refuse_strangers(db: sqlite3.Connection, examples: Sequence[Example]) -> Non
             )
 
 
-def examples(db: sqlite3.Connection, where: str, value: int | str | None) -> list[EnrolledExample]:
-    """The enrolled examples for which a condition (one of our own) holds."""
+def examples(
+    db: sqlite3.Connection, where: str, value: int | str | None, *, forgotten_too: bool = False
+) -> list[EnrolledExample]:
+    """The enrolled examples for which a condition (one of our own) holds; on request those that were taken out too."""
     rows = db.execute(
         "SELECT example.id, label, source, source_sha256, at, negative, "  # noqa: S608
-        "EXISTS (SELECT 1 FROM frame WHERE frame.source_sha256 = example.source_sha256) "
+        "EXISTS (SELECT 1 FROM kept WHERE kept.source_sha256 = example.source_sha256 AND kept.removed_by IS NULL) "
         "FROM example LEFT JOIN class ON class.id = class_id "
-        f"JOIN event ON event.id = added_by WHERE removed_by IS NULL AND {where} ORDER BY example.id",
-        (value,),
+        f"JOIN event ON event.id = added_by WHERE (? OR removed_by IS NULL) AND {where} ORDER BY example.id",
+        (forgotten_too, value),
     )
     return [
-        EnrolledExample(number, label, source, digest, at, bool(negative), bool(kept))
+        EnrolledExample(number, label, source, digest, at, bool(negative) and label is not None, bool(kept))
         for number, label, source, digest, at, negative, kept in rows
     ]
 
 
-def content(db: sqlite3.Connection, class_id: int | None, dimension: int, *, frames: bool = False) -> list[Example]:
-    """The standing examples of a class, its negatives too; of no class for None. On request with the frames kept."""
+def example(db: sqlite3.Connection, number: int, *, forgotten_too: bool = False) -> tuple[EnrolledExample, int | None]:
+    """The example of this number, and the number of its class.
+
+    Raises:
+        UnknownClassError: there is none.
+    """
+    found = examples(db, "example.id = ?", number, forgotten_too=forgotten_too)
+    if not found:
+        raise UnknownClassError(f"No example {number} is enrolled. `edgefew examples` lists those that are.")
+    (class_id,) = db.execute("SELECT class_id FROM example WHERE id = ?", (number,)).fetchone()
+    return found[0], class_id
+
+
+def frame(db: sqlite3.Connection, source_sha256: str) -> bytes | None:
+    """The frame kept of a picture; None if it was not kept."""
+    row = db.execute(
+        "SELECT content FROM frame JOIN kept USING (source_sha256) WHERE source_sha256 = ? AND removed_by IS NULL",
+        (source_sha256,),
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def unkept(db: sqlite3.Connection, given: Sequence[Example]) -> list[int]:
+    """The places of the examples that come with a frame that is not kept yet; of each picture the first."""
+    first = {e.source_sha256: place for place, e in reversed(list(enumerate(given))) if e.frame is not None}
+    held = "SELECT 1 FROM kept WHERE source_sha256 = ? AND removed_by IS NULL"
+    return sorted(place for digest, place in first.items() if db.execute(held, (digest,)).fetchone() is None)
+
+
+def content(db: sqlite3.Connection, class_id: int | None, dimension: int) -> list[Example]:
+    """The standing examples of a class, the rejected ones too; of no class for None. Without the frames kept."""
     rows = db.execute(
-        "SELECT embedding, source, example.source_sha256, negative, content FROM example "
-        "LEFT JOIN frame ON ? AND frame.source_sha256 = example.source_sha256 "
+        "SELECT embedding, source, source_sha256, negative FROM example "
         "WHERE class_id IS ? AND removed_by IS NULL ORDER BY id",
-        (frames, class_id),
+        (class_id,),
     ).fetchall()
     embeddings = from_blobs([row[0] for row in rows], dimension)
     return [
-        Example(embedding, source, sha, bool(negative), frame)
-        for embedding, (_, source, sha, negative, frame) in zip(embeddings, rows, strict=True)
+        Example(embedding, source, sha, bool(negative))
+        for embedding, (_, source, sha, negative) in zip(embeddings, rows, strict=True)
     ]
 
 
@@ -146,10 +176,10 @@ def prototypes(
     return ids, labels, counts, result
 
 
-def negatives(
+def rejected(
     db: sqlite3.Connection, ids: Sequence[int], dimension: int
 ) -> Mapping[int, tuple[head.Embeddings, head.Embeddings]]:
-    """For the classes that have negatives, by their place in `ids`: examples [k, d] and negatives [m, d]."""
+    """For the classes that have rejected examples, by their place in `ids`: their own [k, d], the rejected [m, d]."""
     rows = db.execute(
         # By name: SQLite would rather go through all standing examples.
         "SELECT DISTINCT class_id FROM example INDEXED BY example_negative "
@@ -159,12 +189,12 @@ def negatives(
     result = {}
     for (class_id,) in rows:
         if class_id not in places:
-            raise GalleryFormatError("The gallery is damaged: a class without examples has negatives. Restore a copy.")
+            continue  # its examples were taken out one by one: what it is not waits until it has some again
         held = content(db, class_id, dimension)
         sides = ([e.embedding for e in held if e.negative is side] for side in (False, True))
-        examples_, negatives_ = (np.array(side, np.float32).reshape(-1, dimension) for side in sides)
-        if len(examples_):
-            result[places[class_id]] = examples_, negatives_
+        own, others = (np.array(side, np.float32).reshape(-1, dimension) for side in sides)
+        if len(own):
+            result[places[class_id]] = own, others
     return result
 
 
@@ -174,32 +204,3 @@ def strangers(db: sqlite3.Connection, dimension: int) -> tuple[tuple[int, ...], 
         "SELECT id, embedding FROM example WHERE class_id IS NULL AND removed_by IS NULL ORDER BY id"
     ).fetchall()
     return tuple(number for number, _ in rows), from_blobs([blob for _, blob in rows], dimension)
-
-
-def check_conflicts(db: sqlite3.Connection, incoming: Mapping[str, Sequence[Example]]) -> None:
-    """Refuse where the same picture is of one class here and of another there, or is and is not of one class."""
-    conflicts = []
-    for label, group in incoming.items():
-        for example in group:
-            row = db.execute(
-                "SELECT label, negative FROM example JOIN class ON class.id = class_id "
-                "WHERE source_sha256 = ? AND removed_by IS NULL "
-                "AND ((label != ? AND NOT negative AND NOT ?) OR (label = ? AND negative != ?))",
-                (example.source_sha256, label, example.negative, label, example.negative),
-            ).fetchone()
-            if row is not None:
-                here, there = (f"{'not ' * bool(no)}{name!r}" for name, no in (row, (label, example.negative)))
-                conflicts.append(f"{example.source} is {here} here and {there} there")
-    if conflicts:
-        more = f" and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
-        raise ClassConflictError(
-            f"Nothing was merged, because the galleries disagree: {'; '.join(conflicts[:3])}{more}. "
-            "Rename a class or remove the example on one side first."
-        )
-
-
-def refuse_erased(event: events.Event) -> None:
-    """Raise if an event was an erase: what it took is gone."""
-    if event.kind == "erase":
-        what = repr(event.payload["label"]) if event.payload["class"] is not None else "the strangers"
-        raise NothingToUndoError(f"Event {event.id} erased {what}; that cannot be undone.")

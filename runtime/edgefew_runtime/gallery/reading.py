@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import GalleryError
 from ..new_file import new_file
 from . import events, queries
 from .embeddings import from_sums
@@ -58,15 +57,15 @@ class GalleryReader:
         return GalleryState(tuple(row[1] for row in rows), sums, np.array([row[2] for row in rows], np.int64))
 
     def task(self) -> Task:
-        """What `classify` needs of one state; examples are read only of classes that have negatives."""
+        """What `classify` needs of one state; examples are read only of classes that have rejected ones."""
         with self._database.reading() as db:
             ids, labels, counts, prototypes = queries.prototypes(db, self.dimension)
-            negatives = queries.negatives(db, ids, self.dimension)
+            rejected = queries.rejected(db, ids, self.dimension)
             numbers, strangers = queries.strangers(db, self.dimension)
-        return Task(tuple(labels), prototypes, counts, negatives, strangers, numbers)
+        return Task(tuple(labels), prototypes, counts, rejected, strangers, numbers)
 
     def examples(self, label: str | None) -> list[EnrolledExample]:
-        """The examples of a class, its negatives too, oldest first; the strangers for None.
+        """The examples of a class, the rejected ones too, oldest first; the strangers for None.
 
         Raises:
             UnknownClassError: no class of that name is enrolled.
@@ -74,12 +73,11 @@ class GalleryReader:
         with self._database.reading() as db:
             return queries.examples(db, "class_id IS ?", None if label is None else queries.find(db, label))
 
-    def content(self, labels: Sequence[str] | None = None, *, frames: bool = False) -> dict[str, list[Example]]:
-        """The enrolled classes (or these) with their examples and negatives: what a class pack carries.
+    def content(self, labels: Sequence[str] | None = None) -> dict[str, list[Example]]:
+        """The enrolled classes (or these) with their examples, the rejected ones too: what a class pack carries.
 
         Args:
             labels: the classes; all of them if not given.
-            frames: with the frames that were kept.
 
         Raises:
             UnknownClassError: one of the named classes is not enrolled.
@@ -88,14 +86,19 @@ class GalleryReader:
             if labels is None:
                 labels = [row[0] for row in db.execute("SELECT label FROM class WHERE count > 0 ORDER BY id")]
             return {
-                label: queries.content(db, queries.find(db, label), self.dimension, frames=frames)
+                label: queries.content(db, queries.find(db, label), self.dimension)
                 for label in map(check_label, labels)
             }
 
-    def strangers(self, *, frames: bool = False) -> list[Example]:
+    def strangers(self) -> list[Example]:
         """What was given to calibrate with, oldest first."""
         with self._database.reading() as db:
-            return queries.content(db, None, self.dimension, frames=frames)
+            return queries.content(db, None, self.dimension)
+
+    def frame(self, source_sha256: str) -> bytes | None:
+        """The frame kept of a picture (`unpack_frame`); None if it was not kept."""
+        with self._database.reading() as db:
+            return queries.frame(db, source_sha256)
 
     @property
     def locked(self) -> bool:
@@ -114,11 +117,8 @@ class GalleryReader:
         Raises:
             GalleryError: something is there already, or cannot be written; then there is no copy.
         """
-        try:
-            with new_file(Path(copy)) as part:
-                self._database.back_up(part)
-        except OSError as error:
-            raise GalleryError(f"{copy} cannot be written: {error.strerror or error}.") from None
+        with new_file(Path(copy)) as part:
+            self._database.back_up(part)
 
     def problems(self) -> list[str]:
         """What is wrong with the gallery, as sentences; empty if nothing is."""

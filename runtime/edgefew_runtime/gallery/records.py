@@ -26,7 +26,7 @@ class Example:
         embedding: float32 [d], unit length, on the grid (`head.to_grid`).
         source: the file's name, or what else tells a person where it came from.
         source_sha256: hash of what was given; the same source is not counted twice in a class.
-        negative: what the class is not; such an example is in no sum.
+        negative: in no sum: rejected, which is what the class is not, or a stranger, which is of no class.
         frame: the picture itself (`kept_frames.pack`), if it is to be kept.
     """
 
@@ -38,6 +38,19 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """What became of examples that were given to a gallery.
+
+    Attributes:
+        new: for each whether it was added, or was there already.
+        frames_added: of how many that were there already without their frame it is kept now.
+    """
+
+    new: tuple[bool, ...]
+    frames_added: int
+
+
+@dataclass(frozen=True)
 class EnrolledClass:
     """A class in the gallery.
 
@@ -45,13 +58,13 @@ class EnrolledClass:
         label: its name.
         examples: how many it has.
         enrolled_at: when the first of them was enrolled (UTC).
-        negatives: how many examples of what it is not it has.
+        rejected: how many examples of what it is not it has.
     """
 
     label: str
     examples: int
     enrolled_at: str
-    negatives: int
+    rejected: int
 
     def to_dict(self) -> dict[str, str | int]:
         """As a line of `edgefew classes --json`."""
@@ -68,7 +81,7 @@ class EnrolledExample:
         source: where it came from.
         source_sha256: hash of what was given.
         enrolled_at: when (UTC).
-        negative: whether it is of what the class is not.
+        rejected: whether it is of what the class is not.
         frame_kept: whether the picture itself is in the gallery.
     """
 
@@ -77,11 +90,28 @@ class EnrolledExample:
     source: str
     source_sha256: str
     enrolled_at: str
-    negative: bool
+    rejected: bool
     frame_kept: bool
 
     def to_dict(self) -> dict[str, str | int | bool | None]:
         """As a line of `edgefew examples --json`."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge added.
+
+    Attributes:
+        added: of each class that grew, how many pictures were new to it, those of what it is not among them.
+        strangers: how many strangers were new.
+    """
+
+    added: dict[str, int]
+    strangers: int
+
+    def to_dict(self) -> dict[str, dict[str, int] | int]:
+        """As `edgefew merge --json` prints it."""
         return dict(self.__dict__)
 
 
@@ -108,7 +138,7 @@ class Task:
         labels: `c` names.
         prototypes: float32 [c, d], unit rows; zeros for a class whose examples cancel out.
         counts: int64 [c], examples of each.
-        negatives: for each class (by index) that has negatives: its examples [k, d] and its negatives [m, d].
+        rejected: for each class (by index) that has rejected examples: its own [k, d] and the rejected ones [m, d].
         strangers: float32 [s, d], embeddings of what is of no class, given to calibrate with.
         stranger_ids: `s` numbers of the examples that they are; empty where the strangers come from no gallery.
     """
@@ -116,7 +146,7 @@ class Task:
     labels: tuple[str, ...]
     prototypes: Embeddings
     counts: npt.NDArray[np.int64]
-    negatives: Mapping[int, tuple[Embeddings, Embeddings]]
+    rejected: Mapping[int, tuple[Embeddings, Embeddings]]
     strangers: Embeddings
     stranger_ids: tuple[int, ...] = ()
 

@@ -8,6 +8,7 @@ APPLICATION_ID = 0x45466731
 USER_VERSION = 1
 """The version of the tables below. A later version comes with a migration from each earlier one."""
 
+# AUTOINCREMENT: the number of an example that was erased is never given to another.
 SCHEMA = """
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -33,7 +34,7 @@ CREATE TABLE class (
 ) STRICT;
 
 CREATE TABLE example (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     class_id      INTEGER REFERENCES class,
     negative      INTEGER NOT NULL CHECK (negative IN (0, 1)),
     embedding     BLOB NOT NULL,
@@ -49,6 +50,13 @@ CREATE TABLE frame (
     content       BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE kept (
+    source_sha256 TEXT NOT NULL REFERENCES frame,
+    added_by      INTEGER NOT NULL REFERENCES event,
+    removed_by    INTEGER REFERENCES event,
+    PRIMARY KEY (source_sha256, added_by)
+) STRICT, WITHOUT ROWID;
+
 CREATE UNIQUE INDEX class_label ON class (label) WHERE count > 0;
 
 CREATE INDEX class_name ON class (label);
@@ -57,6 +65,7 @@ CREATE INDEX example_class    ON example (class_id, removed_by);
 CREATE INDEX example_source   ON example (source_sha256);
 CREATE INDEX example_added    ON example (added_by);
 CREATE INDEX example_removed  ON example (removed_by);
+CREATE INDEX kept_added       ON kept (added_by);
 CREATE INDEX example_negative ON example (class_id) WHERE negative AND removed_by IS NULL;
 
 CREATE TRIGGER event_is_append_only_update BEFORE UPDATE ON event

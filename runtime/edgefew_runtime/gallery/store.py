@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import compress
 from pathlib import Path
+from typing import Any
 
 from ..errors import (
     ClassConflictError,
@@ -21,10 +22,11 @@ from ..errors import (
     NothingToUndoError,
     UnknownClassError,
 )
-from . import events, locking, queries
+from ..new_file import new_file
+from . import events, locking, merging, queries
 from .changes import UNDOABLE, Change, Group
 from .reading import GalleryReader
-from .records import EnrolledExample, Example, check_label
+from .records import EnrolledExample, Example, Merged, Stored, check_label
 
 Clock = Callable[[], datetime]
 
@@ -78,8 +80,8 @@ class Gallery(GalleryReader):
         """Close the file. Nothing is pending: every call was already durable when it returned."""
         self._database.close()
 
-    def enroll(self, label: str, examples: Sequence[Example], actor: str = "", *, dry_run: bool = False) -> list[bool]:
-        """Add examples to a class, new or not; tells for each whether it was added or was there already.
+    def enroll(self, label: str, examples: Sequence[Example], actor: str = "", *, dry_run: bool = False) -> Stored:
+        """Add examples to a class, new or not, and keep the frames that come with them; tells what was new.
 
         With `dry_run` it is all done, and undone before anyone can see it.
 
@@ -93,8 +95,8 @@ class Gallery(GalleryReader):
             class_id = change.class_id(label)
             return self._add_new(change, "enroll", class_id, label, examples)
 
-    def reject(self, label: str, examples: Sequence[Example], actor: str = "") -> list[bool]:
-        """Remember what an enrolled class is not; tells for each whether it was added or was there already.
+    def reject(self, label: str, examples: Sequence[Example], actor: str = "") -> Stored:
+        """Remember what an enrolled class is not, and keep the frames that come with it; tells what was new.
 
         Raises:
             UnknownClassError: no class of that name is enrolled.
@@ -103,11 +105,11 @@ class Gallery(GalleryReader):
         label = check_label(label)
         with self._writing(actor) as change:
             class_id = queries.find(change.db, label)
-            negatives = [dataclasses.replace(example, negative=True) for example in examples]
-            return self._add_new(change, "reject", class_id, label, negatives)
+            rejected = [dataclasses.replace(example, negative=True) for example in examples]
+            return self._add_new(change, "reject", class_id, label, rejected)
 
-    def calibrate(self, strangers: Sequence[Example], actor: str = "", *, replace: bool = False) -> list[bool]:
-        """Keep embeddings of what is of no class, for thresholds; tells for each whether it was added.
+    def calibrate(self, strangers: Sequence[Example], actor: str = "", *, replace: bool = False) -> Stored:
+        """Keep embeddings of what is of no class, for thresholds, and frames that come with them; tells what was new.
 
         Args:
             strangers: the embeddings.
@@ -129,11 +131,7 @@ class Gallery(GalleryReader):
                         "stranger. Nothing was changed. Leave it out."
                     )
             kept = [dataclasses.replace(example, negative=True) for example in strangers]
-            new = queries.new_ones(change.db, None, kept)
-            if any(new):
-                payload = {"label": "", "strangers": sum(new)}
-                change.add("calibrate", payload, [(None, None, list(compress(kept, new)))])
-        return new
+            return self._add_new(change, "calibrate", None, None, kept)
 
     def clear(self, actor: str = "") -> int:
         """Take all strangers out; gives how many there were. `undo` brings them back."""
@@ -151,7 +149,7 @@ class Gallery(GalleryReader):
         return int(number)
 
     def forget(self, label: str, actor: str = "") -> int:
-        """Take a class out, its negatives too; gives how many examples it had. `undo` brings it back.
+        """Take a class out, its rejected examples too; gives how many examples it had. `undo` brings it back.
 
         Raises:
             UnknownClassError: no class of that name is enrolled.
@@ -166,17 +164,15 @@ class Gallery(GalleryReader):
     def remove(self, example: int, actor: str = "") -> EnrolledExample:
         """Take one example out, whether of a class, of what it is not, or of strangers. `undo` brings it back.
 
+        What a class is not waits when its last example goes: it counts again once the class has one.
+
         Raises:
             UnknownClassError: no example of that number is enrolled.
         """
         with self._writing(actor) as change:
-            found = queries.examples(change.db, "example.id = ?", example)
-            if not found:
-                raise UnknownClassError(f"No example {example} is enrolled. `edgefew examples` lists those that are.")
-            (removed,) = found
-            (class_id,) = change.db.execute("SELECT class_id FROM example WHERE id = ?", (example,)).fetchone()
+            removed, class_id = queries.example(change.db, example)
             payload = {"label": removed.label or "", "class": class_id, "example": example, "source": removed.source}
-            change.take_out_one(example, class_id, change.log("remove", payload))
+            change.take_out("id = ?", example, change.log("remove", payload))
         return removed
 
     def rename(self, label: str, to: str, actor: str = "") -> None:
@@ -195,16 +191,15 @@ class Gallery(GalleryReader):
             change.log("rename", {"label": label, "to": to, "class": class_id})
             change.db.execute("UPDATE class SET label = ? WHERE id = ?", (to, class_id))
 
-    def merge(self, other: Gallery, actor: str = "") -> dict[str, int]:
-        """Add the other gallery's examples and negatives to the classes of the same names; gives how many to each.
+    def merge(self, other: Gallery, actor: str = "") -> Merged:
+        """Add all that stands in the other gallery: classes, what they are not, and strangers; tells what was new.
 
-        Sums add, and an example counts once, so the order in which galleries are merged does not matter, to the bit.
-        Strangers stay where they are: they belong to a site.
+        Each is a set of pictures, so the order in which galleries are merged does not matter, to the bit.
 
         Raises:
             GalleryMismatchError: it was made with another bundle.
             GalleryFormatError: it is damaged, or was tampered with.
-            ClassConflictError: an example that is of one class here is of another there; nothing was merged.
+            ClassConflictError: a picture is one thing here and another there; nothing was merged.
         """
         if other.bundle_id != self.bundle_id:
             raise GalleryMismatchError(
@@ -213,32 +208,65 @@ class Gallery(GalleryReader):
             )
         if problems := other.problems():
             raise GalleryFormatError(f"The other gallery is not merged: {'; '.join(problems)}.")
-        incoming = other.content()
+        with other._database.reading() as db:
+            incoming = merging.content(db, self.dimension)
         with self._writing(actor) as change:
-            queries.check_conflicts(change.db, incoming)
-            added = []
+            merging.refuse_conflicts(change.db, incoming)
+            added: list[Group] = []
+            replaced: list[int] = []
+            new: dict[str | None, int] = {}
             for label, examples in incoming.items():
-                queries.refuse_strangers(change.db, [e for e in examples if not e.negative])
-                class_id = change.class_id(label)
-                new = queries.new_ones(change.db, class_id, examples)
-                if any(new):
-                    added.append((class_id, label, list(compress(examples, new))))
+                class_id = None if label is None else change.class_id(label)
+                chosen, outdated, number = merging.choose(change.db, class_id, examples)
+                replaced += outdated
+                if chosen:
+                    added.append((class_id, label, chosen))
+                if number:
+                    new[label] = number
             if added:
-                change.add("merge", {"label": ", ".join(label for _, label, _ in added)}, added)
-        return {label: len(examples) for _, label, examples in added}
+                names = ", ".join("strangers" if label is None else label for _, label, _ in added)
+                change.add("merge", {"label": names}, added, replaced)
+        return Merged({label: n for label, n in new.items() if label is not None}, new.get(None, 0))
+
+    def share(self, pack: str | Path, labels: Sequence[str] | None = None, actor: str = "") -> dict[str, int]:
+        """Write a class pack: a new gallery with some of the classes, for `merge`; gives how many examples of each.
+
+        It appears whole under its name, or not at all. It holds what the classes are not, and no frames or strangers.
+
+        Args:
+            pack: the new file.
+            labels: the classes; all of them if not given.
+            actor: who does it, for the pack's log.
+
+        Raises:
+            UnknownClassError: one of the named classes is not enrolled, or none is.
+            GalleryError: something is there already, or cannot be written.
+        """
+        content = self.content(labels)
+        if not content:
+            raise UnknownClassError("No class is enrolled, so there is none to share. Enroll one first.")
+        with (
+            new_file(Path(pack)) as part,
+            Gallery(part, self.bundle_id, self.dimension, self._clock) as target,
+            target._writing(actor) as change,
+        ):
+            for label, examples in content.items():
+                change.add("enroll", {"label": label}, [(change.class_id(label), label, examples)])
+        return {label: sum(not example.negative for example in examples) for label, examples in content.items()}
 
     def take_over(
         self,
         old: Gallery,
-        content: Mapping[str, Sequence[Example]],
-        strangers: Sequence[Example],
+        content: Mapping[str, Iterable[Example]],
+        strangers: Iterable[Example],
         actor: str = "",
     ) -> None:
         """Enroll what another bundle's gallery held, embedded anew, in one transaction; its lock comes with it.
 
         Args:
             old: that gallery. The last hash of its log goes into this one's log.
-            content: its classes, with embeddings of this gallery's bundle.
+            content: its classes, with embeddings of this gallery's bundle. They are taken one by one, and no frame is
+                held longer than that.
             strangers: its strangers, likewise.
             actor: who does it, for the log.
         """
@@ -246,9 +274,18 @@ class Gallery(GalleryReader):
             lock = queries.verifier(db)
             last = events.read(db)[-1]
         with self._writing(actor) as change:
-            groups: list[Group] = [(change.class_id(label), label, examples) for label, examples in content.items()]
+            groups: list[Group] = []
+            kept: dict[str, None] = {}
+            for label, examples in [*content.items(), (None, strangers)]:
+                taken = []
+                for example in examples:
+                    if example.frame is not None:
+                        change.store_frame(example)
+                        kept[example.source_sha256] = None
+                    taken.append(dataclasses.replace(example, frame=None))
+                groups.append((None if label is None else change.class_id(label), label, taken))
             payload = {"label": "", "bundle_id": old.bundle_id, "event": last.id, "event_sha256": last.sha256}
-            change.add("migrate", payload, [*groups, (None, None, strangers)])
+            change.mark_kept(list(kept), change.add("migrate", payload, groups))
             if lock is not None:
                 change.db.execute("INSERT INTO meta VALUES (?, ?)", (locking.META_KEY, lock))
 
@@ -259,13 +296,33 @@ class Gallery(GalleryReader):
 
         Raises:
             UnknownClassError: the gallery never held a class of that name.
+            GalleryBusyError: they are deleted, but another process keeps them from being overwritten.
         """
         with self._writing(actor) as change:
             queries.find(change.db, label, forgotten_too=True)
-            rows = change.db.execute("SELECT id FROM class WHERE label = ? ORDER BY id", (check_label(label),))
-            erased = sum([self._erase(change, label, class_id) for (class_id,) in rows.fetchall()])
+            label = check_label(label)
+            rows = change.db.execute("SELECT id FROM class WHERE label = ? ORDER BY id", (label,))
+            erased = sum([change.erase({"label": label}, class_id) for (class_id,) in rows.fetchall()])
         self._database.empty_log_file()
         return erased
+
+    def erase_example(self, example: int, actor: str = "") -> tuple[EnrolledExample, list[EnrolledExample]]:
+        """Delete one example's embedding and kept frame from the disk, forgotten earlier or not. Cannot be undone.
+
+        With it go earlier examples of the same picture and class, forgotten since. Gives the example, and those of
+        the same picture that stay because they are of another class: with them stays its frame.
+
+        Raises:
+            UnknownClassError: the gallery holds no example of that number.
+            GalleryBusyError: it is deleted, but another process keeps it from being overwritten.
+        """
+        with self._writing(actor) as change:
+            found, class_id = queries.example(change.db, example, forgotten_too=True)
+            change.erase({"label": found.label or "", "example": example}, class_id, found.source_sha256)
+            same = "example.source_sha256 = ?"
+            others = queries.examples(change.db, same, found.source_sha256, forgotten_too=True)
+        self._database.empty_log_file()
+        return found, others
 
     def erase_strangers(self, actor: str = "") -> int:
         """Delete all strangers and their kept frames from the disk, those cleared earlier too; gives how many.
@@ -273,42 +330,37 @@ class Gallery(GalleryReader):
         Cannot be undone.
         """
         with self._writing(actor) as change:
-            erased = self._erase(change, "", None)
+            erased = change.erase({"label": ""}, None)
         self._database.empty_log_file()
         return erased
 
-    @staticmethod
-    def _erase(change: Change, label: str, class_id: int | None) -> int:
-        (erased,) = change.db.execute("SELECT count(*) FROM example WHERE class_id IS ?", (class_id,)).fetchone()
-        if erased:
-            event = change.log("erase", {"label": label, "class": class_id, "examples": erased})
-            change.take_out("class_id IS ?", class_id, event)
-            change.db.execute("DELETE FROM example WHERE class_id IS ?", (class_id,))
-            change.db.execute("DELETE FROM frame WHERE source_sha256 NOT IN (SELECT source_sha256 FROM example)")
-        return int(erased)
-
     def undo(self, actor: str = "") -> events.Event:
         """Take back the last change that was not yet undone; gives the event that was undone.
+
+        It stops at an erase: who wants that back shall not lose the change before it instead. `roll_back` goes on.
 
         Raises:
             NothingToUndoError: there is none, or the last one was an erase.
         """
         with self._writing(actor) as change:
             log = events.read(change.db)
-            for event in events.standing(log):
-                queries.refuse_erased(event)
-                if event.kind in UNDOABLE:
-                    change.invert(event, log)
-                    return event
-        raise NothingToUndoError("There is nothing to undo: no change stands.")
+            standing = [event for event in events.standing(log) if event.kind in UNDOABLE or event.kind == "erase"]
+            if not standing:
+                raise NothingToUndoError("There is nothing to undo: no change stands.")
+            if standing[0].kind == "erase":
+                before = [event for event in standing if event.kind in UNDOABLE and not change.is_void(event)]
+                raise NothingToUndoError(_after_erase(standing[0], before))
+            change.invert(standing[0], log)
+        return standing[0]
 
     def roll_back(self, to: int, actor: str = "") -> list[events.Event]:
         """Bring back the state right after event number `to`; gives the events that were undone, latest first.
 
-        An undo that came later is undone too. All or none.
+        It is that state to the bit, without the examples that were erased since. An undo that came later is undone
+        too. All or none.
 
         Raises:
-            NothingToUndoError: there is no such event, nothing stands after it, or an erase does.
+            NothingToUndoError: there is no such event, or nothing that can be undone stands after it.
         """
         with self._writing(actor) as change:
             log = events.read(change.db)
@@ -317,13 +369,16 @@ class Gallery(GalleryReader):
                     f"There is no event {to} to go back to: they are numbered 1 to {log[-1].id} (`edgefew log`)."
                 )
             later = [event for event in events.standing(log) if event.id > to]
-            undone = [event for event in later if event.kind in UNDOABLE or (event.undoes or to + 1) <= to]
-            for event in later:
-                queries.refuse_erased(event)
+            undone = [
+                event
+                for event in later
+                if (event.kind in UNDOABLE and not change.is_void(event)) or (event.undoes or to + 1) <= to
+            ]
             for event in undone:
                 change.invert(event, log)
         if not undone:
-            raise NothingToUndoError(f"No change after event {to} stands. `edgefew log` shows all events.")
+            gone = ", or what it changed was erased" * any(event.kind == "erase" for event in later)
+            raise NothingToUndoError(f"No change after event {to} stands{gone}. `edgefew log` shows all events.")
         return undone
 
     def lock(self, passphrase: str, actor: str = "") -> None:
@@ -356,8 +411,31 @@ class Gallery(GalleryReader):
             yield Change(db, self.dimension, self._clock().isoformat(), actor)
 
     @staticmethod
-    def _add_new(change: Change, kind: str, class_id: int, label: str, examples: Sequence[Example]) -> list[bool]:
+    def _add_new(
+        change: Change, kind: str, class_id: int | None, label: str | None, examples: Sequence[Example]
+    ) -> Stored:
+        """Add what is new, and keep the frames given, as one event; none where there is nothing to do."""
         new = queries.new_ones(change.db, class_id, examples)
-        if any(new):
-            change.add(kind, {"label": label}, [(class_id, label, list(compress(examples, new)))])
-        return new
+        places = queries.unkept(change.db, examples)
+        added = list(compress(examples, new))
+        payload: dict[str, Any] = {"label": label or ""} | ({} if class_id is not None else {"strangers": len(added)})
+        if added or places:
+            if added:
+                event = change.add(kind, payload, [(class_id, label, added)])
+            else:
+                event = change.log("keep", {"label": label or "", "frames": len(places)})
+            for place in places:
+                change.store_frame(examples[place])
+            change.mark_kept([examples[place].source_sha256 for place in places], event)
+        return Stored(tuple(new), sum(not new[place] for place in places))
+
+
+def _after_erase(erase: events.Event, before: Sequence[events.Event]) -> str:
+    """Why `undo` stops at an erase, and how to go on from there."""
+    told = f"The last change, event {erase.id} ({erase.describe()}), cannot be undone: what was erased is gone."
+    if not before:
+        return f"{told} No change before it stands."
+    return (
+        f"{told} The change before it is event {before[0].id} ({before[0].describe()}): `edgefew undo --to "
+        f"{before[0].id - 1}` takes it back."
+    )
