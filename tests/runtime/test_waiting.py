@@ -92,7 +92,7 @@ def test_strangers_are_erased_from_the_disk(gallery_path: Path) -> None:
         assert gallery.erase_strangers() == 0
         assert not gallery.strangers()
         assert not gallery.problems()
-        with pytest.raises(NothingToUndoError, match="erased the strangers"):
+        with pytest.raises(NothingToUndoError, match=r"erase strangers\), cannot be undone"):
             gallery.undo()
     content = gallery_path.read_bytes()
     assert all(example(number).embedding.tobytes() not in content for number in (1, 2, 3))
@@ -108,7 +108,7 @@ def test_new_strangers_take_the_place_of_the_old_or_nothing_changes(gallery_path
         with pytest.raises(ClassConflictError):
             gallery.calibrate([example(3), example(0)], replace=True)
         assert [e.source for e in gallery.strangers()] == ["1.png", "2.png"]
-        assert gallery.calibrate([example(2), example(3)], replace=True) == [True, True]
+        assert gallery.calibrate([example(2), example(3)], replace=True).new == (True, True)
         assert [e.source for e in gallery.strangers()] == ["2.png", "3.png"]
         assert not gallery.problems()
         gallery.undo()
