@@ -58,6 +58,11 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     "classes of its own; every other source needs this.",
 )
 @click.option("--source-pattern", help="For --data: a regular expression that finds the source in a file name.")
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path),
+    help="Also write a model repository for Triton Inference Server to this new folder (`edgefew triton`).",
+)
 @click.option("--replace", "overwrite", is_flag=True, help="Put the new bundle in the place of one that is there.")
 @json_option
 def export(
@@ -76,6 +81,7 @@ def export(
     bundle_version: str,
     data: Path | None,
     source_pattern: str | None,
+    triton: Path | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -89,7 +95,10 @@ def export(
     from edgefew_export.bundle_writer import export_bundle
     from edgefew_export.labelled_folder import read_labelled_folder
     from edgefew_export.sources.projected import ProjectionPlan
+    from edgefew_export.triton import check_new_folder, write_repository
 
+    if triton is not None:
+        check_new_folder(triton)  # better to hear it before an export that takes minutes
     if (project is None) != (project_data is None) or (project is None and dimension is not None):
         raise click.UsageError(
             "--project, --project-data and --dimension belong together. Give the first two, or none."
@@ -118,6 +127,8 @@ def export(
             overwrite=overwrite,
             progress=lambda step: click.echo(f"{step} …", err=True),
         )
+        if triton is not None:
+            write_repository(opened, triton)
     finally:
         signal.signal(signal.SIGTERM, before)
     report = opened.report()

@@ -47,7 +47,14 @@ def export_state(state_file: Path, gallery: Path, as_json: bool) -> None:
     write_state(exported, state_file)
     classes = {label: len(examples) for label, examples in exported.content.items()}
     if as_json:
-        print_json({"state": str(state_file), "classes": classes, "rejected_left_behind": rejected, "strangers_left_behind": strangers})
+        print_json(
+            {
+                "state": str(state_file),
+                "classes": classes,
+                "rejected_left_behind": rejected,
+                "strangers_left_behind": strangers,
+            }
+        )
         return
     click.echo(f"{state_file}: {_listed(classes) or 'empty'}")
     if rejected or strangers:
