@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import head
-from .bundle import COMPONENTS, Bundle
+from .bundle import COMPONENTS, Bundle, public_key_file
 from .errors import EdgeFewError, SelfTestError
 from .gallery import Gallery
 from .session import OrtSession, Session
@@ -113,14 +113,24 @@ def check_head(enroll: Session, classify: Session, embeddings: head.Embeddings, 
     return difference
 
 
-def verify(path: str | Path, gallery: str | Path | None = None, provider: str = "cpu") -> Iterator[Verdict]:
+def verify(
+    path: str | Path,
+    gallery: str | Path | None = None,
+    provider: str = "cpu",
+    *,
+    public_key: str | Path | None = None,
+) -> Iterator[Verdict]:
     """One verdict for each thing that can be checked on a device; stops where nothing further can be."""
     try:
-        bundle = Bundle.open(path)
+        bundle = Bundle.open_unsigned(path)
     except EdgeFewError as error:
         yield Verdict("hashes and manifest", False, str(error))
         return
     yield Verdict("hashes and manifest", True, f"bundle {bundle.id[:12]}…, every byte as exported")
+    if (signature := _verify_signature(bundle, public_key)) is not None:
+        yield signature
+        if not signature.passed:
+            return
     sessions = {}
     for component in COMPONENTS:
         try:
@@ -141,6 +151,17 @@ def verify(path: str | Path, gallery: str | Path | None = None, provider: str = 
         yield Verdict("enroll and classify", False, str(error))
     if gallery is not None:
         yield _verify_gallery(bundle, gallery)
+
+
+def _verify_signature(bundle: Bundle, public_key: str | Path | None) -> Verdict | None:
+    """None where no key is set."""
+    try:
+        if (file := public_key_file(public_key)) is None:
+            return None
+        bundle.check_signature(file)
+    except EdgeFewError as error:
+        return Verdict("signature", False, str(error))
+    return Verdict("signature", True, f"every file is what was signed for {file}")
 
 
 def _verify_gallery(bundle: Bundle, path: str | Path) -> Verdict:
