@@ -172,7 +172,9 @@ def _make_files(
             "from": HELD_OUT if data is None else "a labelled folder given at export",
             "classes": int(frames.labels.max()) + 1,
             "images": len(frames.labels),
-        },
+            "sources": None if frames.sources is None else len(np.unique(frames.sources)),
+        }
+        | ({} if data is None else {"data_sha256": data.content_sha256()}),
     }
     if plan is not None:
         report["projection"] = {
