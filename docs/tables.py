@@ -110,6 +110,30 @@ def unknown_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def matrix_table(result: Mapping[str, Any]) -> str:
+    """Versions of ONNX Runtime beside the newest."""
+    rows = [
+        "| onnxruntime | Python, numpy | bundles | largest difference of an embedding's component | other answers |",
+        "|---|---|---|---|---|",
+    ]
+    for version in dict.fromkeys(r["version"] for r in result["rows"]):
+        lines = [r for r in result["rows"] if r["version"] == version]
+        if failed := [f"{r['bundle']}: {r['failure']}" for r in lines if r["failure"]]:
+            rows.append(f"| {version} | | ✗ {'; '.join(failed)} | | |")
+            continue
+        first, difference = lines[0], max(r["embeddings"] for r in lines)
+        rows.append(
+            f"| {first['onnxruntime']} | {first['python']}, {first['numpy']} | "
+            f"✓ {', '.join(r['bundle'] for r in lines)} | {difference:.1e} | "
+            f"{sum(r['otherwise'] for r in lines)} of {sum(r['answers'] for r in lines)} |"
+        )
+    return "\n".join(rows) + (
+        f"\n\n{result['machine']}; {result['frames']} frames of {result['sizes']} a bundle, of which two of each class "
+        f"were enrolled. Allowed: {result['tolerance']:g}, and no other answer. Raw figures: "
+        "[benchmarks/matrix.json](benchmarks/matrix.json)."
+    )
+
+
 def _signed(value: float) -> str:
     return f"{value:+.2f}"
 
@@ -120,6 +144,7 @@ def _share(value: Mapping[str, float]) -> str:
 
 TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "device": ("device.md", device_table),
+    "matrix": ("device.md", matrix_table),
     "unknown": ("unknown.md", unknown_table),
 }
 

@@ -96,7 +96,7 @@ def export_bundle(
         _move(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Bundle.open(out)
+    return Bundle.open_unsigned(out)
 
 
 def _make_files(
@@ -172,7 +172,9 @@ def _make_files(
             "from": HELD_OUT if data is None else "a labelled folder given at export",
             "classes": int(frames.labels.max()) + 1,
             "images": len(frames.labels),
-        },
+            "sources": None if frames.sources is None else len(np.unique(frames.sources)),
+        }
+        | ({} if data is None else {"data_sha256": data.content_sha256()}),
     }
     if plan is not None:
         report["projection"] = {
@@ -267,7 +269,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _check_as_device(path: Path) -> None:
     """Open it exactly as a device will."""
-    bundle = Bundle.open(path)
+    bundle = Bundle.open_unsigned(path)
     sessions = {component: OrtSession(bundle.model(component)) for component in COMPONENTS}
     check_golden(bundle, sessions["embed"])
     check_head(sessions["enroll"], sessions["classify"], bundle.golden()[1], bundle.manifest.scale)

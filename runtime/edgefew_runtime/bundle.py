@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import BundleCorruptError, BundleError, BundleFormatError
+from .errors import BundleCorruptError, BundleError, BundleFormatError, SignatureError
 from .file_hash import file_sha256
 from .frames import Pixels
 from .manifest import Manifest
@@ -39,6 +39,9 @@ MAX_BYTES = 2 << 30
 
 MAX_FILES = 256
 
+PUBLIC_KEY_ENVIRONMENT = "EDGEFEW_PUBLIC_KEY"
+"""The file with the public key that bundles must be signed for, where the caller names none."""
+
 _MAX_TEXT = 1 << 20
 """Bytes of SHA256SUMS or of a JSON file; a larger one is refused before it is parsed."""
 
@@ -53,26 +56,58 @@ class Bundle:
         path: the directory or packed file.
         id: SHA-256 of SHA256SUMS, and so of the whole content. Embeddings of different bundles are never mixed.
         manifest: what the bundle says about itself.
+        digests: SHA-256 of every file as it was when the bundle was opened, 64 hexadecimal digits.
     """
 
     path: Path
     id: str
     manifest: Manifest
     _files: Mapping[str, bytes]
+    digests: Mapping[str, str]
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path, public_key: str | Path | None = None) -> Bundle:
         """The bundle at a path: a directory, or one packed file.
+
+        Args:
+            path: where it is.
+            public_key: a PEM file with the key that it must be signed for. Default: the one that EDGEFEW_PUBLIC_KEY
+                names; where that is not set either, no signature is asked for.
 
         Raises:
             BundleFormatError: it is no bundle, or of a format that this version does not read.
             BundleCorruptError: a file is missing, added, or has other bytes than were exported.
+            SignatureError: a key is set, and the bundle is not signed for it.
         """
-        path = Path(path)
+        return cls._open(Path(path), public_key_file(public_key))
+
+    @classmethod
+    def open_unsigned(cls, path: str | Path) -> Bundle:
+        """As `open`, but whatever key is set: for those who come before the signature, the exporter and the signer."""
+        return cls._open(Path(path), None)
+
+    @classmethod
+    def _open(cls, path: Path, public_key: Path | None) -> Bundle:
         files, digests = _read_files(path)
         _check_hashes(path, files, digests)
+        if public_key is not None:
+            _check_signature(path, files, digests, public_key)
         manifest = Manifest.from_dict(_json(path, files, MANIFEST_FILE))
-        return cls(path, digests[SUMS_FILE], manifest, files)
+        return cls(path, digests[SUMS_FILE], manifest, files, digests)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Every file by its name, `model.sig` too; a directory's are read when they are asked for."""
+        return self._files
+
+    def check_signature(self, public_key: str | Path | None = None) -> None:
+        """Refuse a bundle that is not signed for the key given or set; without either, nothing is checked.
+
+        Raises:
+            SignatureError: it is not signed for that key.
+        """
+        if (file := public_key_file(public_key)) is not None:
+            _check_signature(self.path, self._files, self.digests, file)
 
     def model(self, component: str, variant: str = VARIANT) -> bytes:
         """The ONNX file of one component: "embed", "enroll" or "classify".
@@ -130,6 +165,23 @@ class Bundle:
         write_packed(Path(file), self._files)
 
 
+def public_key_file(chosen: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The file with the key that bundles must be signed for: the one chosen, else that in EDGEFEW_PUBLIC_KEY.
+
+    Raises:
+        SignatureError: the variable is set and empty, which may be a mistake and must not mean "any bundle will do".
+    """
+    named = environment.get(PUBLIC_KEY_ENVIRONMENT) if chosen is None else chosen
+    if named is None:
+        return None
+    if not str(named):
+        raise SignatureError(
+            f"{PUBLIC_KEY_ENVIRONMENT} (or the public key given) is empty. Name the key's file, or unset the variable "
+            "where bundles need not be signed."
+        )
+    return Path(named)
+
+
 def sums_text(files: Mapping[str, bytes]) -> bytes:
     """The content of SHA256SUMS for these files: what `sha256sum` writes, sorted by name."""
     return _sums_text({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
@@ -152,7 +204,8 @@ class _Directory(Mapping[str, bytes]):
         budget = MAX_BYTES
         for name in sorted(_names(path)):
             with _readable(path / name), open_regular(path / name) as file:
-                size = checked_size(file, budget)
+                # It is in no list of hashes: without a limit of its own, anybody could add 2 GiB to a bundle.
+                size = checked_size(file, min(budget, _MAX_TEXT) if name == SIGNATURE_FILE else budget)
                 self.digests[name] = file_sha256(file, size)
             budget -= size
 
@@ -237,6 +290,13 @@ def _check_hashes(path: Path, files: Mapping[str, bytes], digests: Mapping[str, 
         raise BundleFormatError(f"{path} is not a bundle: it has no {MANIFEST_FILE}.")
 
 
+def _check_signature(path: Path, files: Mapping[str, bytes], digests: Mapping[str, str], public_key: Path) -> None:
+    from .signature import check_signature, read_public_keys  # costs start-up time where no key is set
+
+    keys = read_public_keys(public_key)
+    check_signature(path, files.get(SIGNATURE_FILE), digests, keys)
+
+
 def _difference(written: bytes, expected: bytes, path: Path) -> str:
     """In which file SHA256SUMS as it is written differs from the one expected, for people."""
     if len(written) <= _MAX_TEXT:
@@ -264,8 +324,25 @@ def _array(npy: bytes) -> npt.NDArray[Any]:
 def _json(path: Path, files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
         content = files[name]
-        if len(content) > _MAX_TEXT:
-            raise ValueError(f"it has {len(content):,} bytes, {_MAX_TEXT:,} are the most")
+    except KeyError:
+        raise BundleFormatError(f"{path} has no {name}. Export the bundle again.") from None
+    try:
+        return parse_json(content)
+    except ValueError as error:
+        raise BundleFormatError(
+            f"{name} of {path} is not JSON that can be read: {error}. Export the bundle again."
+        ) from None
+
+
+def parse_json(content: bytes) -> dict[str, Any]:
+    """The JSON object that these bytes are, read as strictly as docs/bundle-format.md says.
+
+    Raises:
+        ValueError: they are none.
+    """
+    if len(content) > _MAX_TEXT:
+        raise ValueError(f"it has {len(content):,} bytes, {_MAX_TEXT:,} are the most")
+    try:
         document = json.loads(
             content.decode(),
             object_pairs_hook=_object,
@@ -273,14 +350,10 @@ def _json(path: Path, files: Mapping[str, bytes], name: str) -> dict[str, Any]:
             parse_float=_finite,
             parse_constant=_finite,
         )
-    except KeyError:
-        raise BundleFormatError(f"{path} has no {name}. Export the bundle again.") from None
-    except (ValueError, RecursionError) as error:
-        raise BundleFormatError(
-            f"{name} of {path} is not JSON that can be read: {error}. Export the bundle again."
-        ) from None
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
     if not isinstance(document, dict):
-        raise BundleFormatError(f"{name} of {path} is not a JSON object. Export the bundle again.")
+        raise ValueError("it is not a JSON object")
     return document
 
 

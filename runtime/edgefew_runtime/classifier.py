@@ -144,6 +144,7 @@ class Classifier:
         profile: str = DEFAULT_PROFILE,
         threads: int | None = None,
         cache: str | Path | None = None,
+        public_key: str | Path | None = None,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
         coverage: float | None = None,
     ) -> Classifier:
@@ -157,18 +158,23 @@ class Classifier:
             threads: threads for one frame; None leaves it to the profile.
             cache: a folder for the network as optimised for this machine, and for the memory that it passed its test
                 here; "" for none. Default: EDGEFEW_CACHE, or edgefew in the user's folder for caches.
+            public_key: a PEM file with the key that the bundle must be signed for. Default: the one that
+                EDGEFEW_PUBLIC_KEY names; where that is not set either, no signature is asked for.
             false_accept_rate: the share of frames of things not enrolled that may be called known. Where that cannot be
                 promised for the gallery's size, every answer is "unknown", and `promise()` says what would be enough.
                 None never answers "unknown".
             coverage: also give every class that a frame may be of, right with this probability (`Answer.labels`).
 
         Raises:
-            BundleError: the bundle is damaged, unknown or does not compute here what it should.
+            BundleError: the bundle is damaged, unknown, not signed for the key that is set, or does not compute here
+                what it should.
             GalleryError: the gallery is none, damaged, or of another bundle.
             ProviderError: the provider is not there.
         """
-        if not isinstance(bundle, Bundle):
-            bundle = Bundle.open(bundle)
+        if isinstance(bundle, Bundle):
+            bundle.check_signature(public_key)
+        else:
+            bundle = Bundle.open(bundle, public_key)
         # The gallery first: a wrong one is found without waiting for the model.
         store = Gallery(gallery, bundle.id, bundle.manifest.dimension)
         try:

@@ -10,6 +10,7 @@
     ├── BundleError           a bundle that cannot be opened
     │   ├── BundleFormatError     it is not a bundle, or one of a format that this version does not read
     │   ├── BundleCorruptError    its bytes are not the bytes that were exported
+    │   ├── SignatureError        it is not signed for the public key set here, or the key cannot be used
     │   └── SelfTestError         it is intact but does not compute here what it computed when exported
     ├── GalleryError          a gallery that cannot be used
     │   ├── GalleryFormatError    the file is not a gallery, or is damaged
@@ -68,6 +69,10 @@ class BundleFormatError(BundleError):
 
 class BundleCorruptError(BundleError):
     """A bundle's bytes are not the bytes that were exported."""
+
+
+class SignatureError(BundleError):
+    """A bundle is not signed for the public key that is set here, or a key cannot be used."""
 
 
 class SelfTestError(BundleError):

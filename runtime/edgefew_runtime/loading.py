@@ -9,7 +9,7 @@ from pathlib import Path
 from .bundle import VARIANT, Bundle
 from .errors import EdgeFewError
 from .model_cache import ModelCache, cache_key
-from .processor import processor_identity
+from .processor import accelerator_identity, processor_identity
 from .session import DEFAULT_PROFILE, OrtSession, Session, runs_on_cpu, runtime_identity, write_optimized
 
 
@@ -27,7 +27,8 @@ def load_embedder(
     """A session of the bundle's embed graph that computes the golden vectors right on this machine.
 
     The first time on the CPU, the graph is optimised, the optimised file is tested, and kept if it passed. From then
-    on it is loaded as it is. Without a cache, and on other providers, the test runs each time.
+    on it is loaded as it is. On other providers the graph is loaded as exported, and that it passed is remembered.
+    Without a cache, the test runs each time.
 
     Args:
         bundle: the opened bundle.
@@ -63,8 +64,21 @@ def load_embedder(
                 tested = _tested(bundle, opened(file, optimized=True))
         return tested
 
-    session = kept(cache) if cache is not None and runs_on_cpu(provider) else None
-    return session or _tested(bundle, opened(bundle.model("embed", variant), optimized=False))
+    on_cpu = runs_on_cpu(provider)
+    if cache is not None and on_cpu and (session := kept(cache)) is not None:
+        return session
+    session = opened(bundle.model("embed", variant), optimized=False)
+    if cache is None or on_cpu:
+        return _tested(bundle, session)
+    notes = ModelCache(cache)
+    key = passed_key(
+        bundle.id, variant, session.provider, runtime_identity(), processor_identity() + accelerator_identity()
+    )
+    if not notes.remembers(key):
+        _tested(bundle, session)
+        with contextlib.suppress(OSError):
+            notes.remember(key)
+    return session
 
 
 def embedder_key(bundle_id: str, variant: str, runtime: str, processor: str) -> str:
@@ -73,6 +87,11 @@ def embedder_key(bundle_id: str, variant: str, runtime: str, processor: str) -> 
     The bundle's id stands for the graph's bytes and for the golden vectors.
     """
     return cache_key("embed", bundle_id, variant, runtime, processor)
+
+
+def passed_key(bundle_id: str, variant: str, provider: str, runtime: str, machine: str) -> str:
+    """The key under which it is remembered that an embed graph passed its test on a provider."""
+    return cache_key("passed", bundle_id, variant, provider, runtime, machine)
 
 
 def _tested(bundle: Bundle, session: Session) -> Session:

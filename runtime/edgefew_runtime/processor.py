@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CORES = Path("/sys/devices/system/cpu")
+_NVIDIA = Path("/proc/driver/nvidia")
 
 _X86 = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
 _ARM = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features")
@@ -21,6 +23,19 @@ def processor_identity() -> str:
     described = _described()
     lines = [f"{key}: {value}" for key, value in described.items() if key in _IDENTITY] or [platform.processor()]
     return "\n".join([platform.machine(), *lines])
+
+
+def accelerator_identity(driver: Path = _NVIDIA) -> str:
+    """What a graph computes on an NVIDIA GPU depends on: the driver and the cards; empty where there is none.
+
+    Args:
+        driver: where the driver tells of itself.
+    """
+    found = []
+    for file in (driver / "version", *sorted(driver.glob("gpus/*/information"))):
+        with contextlib.suppress(OSError):
+            found += file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(line for line in found if line.startswith(("NVRM", "Model", "GPU UUID", "Video BIOS")))
 
 
 def processor_name() -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
 
 from . import head
-from .bundle import COMPONENTS, Bundle
+from .bundle import COMPONENTS, VARIANT, Bundle, public_key_file
 from .errors import EdgeFewError, SelfTestError
 from .gallery import Gallery
 from .session import OrtSession, Session
+
+if TYPE_CHECKING:
+    from .labelled_folder import LabelledFolder
+
+P = ParamSpec("P")
 
 GOLDEN_COSINE = 0.999
 """The least cosine between an embedding computed here and the one that PyTorch gave for the same raw frame.
@@ -113,34 +118,106 @@ def check_head(enroll: Session, classify: Session, embeddings: head.Embeddings, 
     return difference
 
 
-def verify(path: str | Path, gallery: str | Path | None = None, provider: str = "cpu") -> Iterator[Verdict]:
-    """One verdict for each thing that can be checked on a device; stops where nothing further can be."""
+def verify(
+    path: str | Path,
+    gallery: str | Path | None = None,
+    provider: str = "cpu",
+    *,
+    public_key: str | Path | None = None,
+    data: LabelledFolder | None = None,
+) -> Iterator[Verdict]:
+    """One verdict for each thing that can be checked on a device; stops where nothing further can be.
+
+    Args:
+        path: the bundle.
+        gallery: check this gallery too.
+        provider: where the graphs run.
+        public_key: the key that the bundle must be signed for; default as for `Bundle.open`.
+        data: ask episodes of these images, and compare the accuracy with what the report states.
+    """
     try:
-        bundle = Bundle.open(path)
+        bundle = Bundle.open_unsigned(path)
     except EdgeFewError as error:
         yield Verdict("hashes and manifest", False, str(error))
         return
     yield Verdict("hashes and manifest", True, f"bundle {bundle.id[:12]}…, every byte as exported")
-    sessions = {}
-    for component in COMPONENTS:
-        try:
-            sessions[component] = OrtSession(bundle.model(component), provider=provider)
-        except EdgeFewError as error:
-            yield Verdict(f"{component} graph", False, str(error))
+    if (signature := _verify_signature(bundle, public_key)) is not None:
+        yield signature
+        if not signature.passed:
             return
-        yield Verdict(f"{component} graph", True, f"loads, runs on {sessions[component].provider}")
-    try:
-        cosine = check_golden(bundle, sessions["embed"])
-        yield Verdict("golden vectors", True, f"least cosine to PyTorch {cosine:.6f}")
-    except EdgeFewError as error:
-        yield Verdict("golden vectors", False, str(error))
-    try:
-        difference = check_head(sessions["enroll"], sessions["classify"], bundle.golden()[1], bundle.manifest.scale)
-        yield Verdict("enroll and classify", True, f"graphs and runtime differ by {difference:.1e}")
-    except EdgeFewError as error:
-        yield Verdict("enroll and classify", False, str(error))
+    sessions: dict[tuple[str, str], OrtSession] = {}
+    for component in COMPONENTS:
+        for variant in _variants(bundle, component):
+            verdict, session = _verify_graph(bundle, component, variant, provider)
+            yield verdict
+            if session is None:
+                return
+            sessions[component, variant] = session
+    embedders = {variant: session for (component, variant), session in sessions.items() if component == "embed"}
+    for variant, session in embedders.items():
+        yield _verified(_named("golden vectors", variant), _golden, bundle, session)
+    yield _verified("enroll and classify", _head, bundle, sessions["enroll", VARIANT], sessions["classify", VARIANT])
+    if data is not None:
+        from .episode_accuracy import (
+            check_episodes,
+        )  # a start, which looks at the golden vectors alone, need not load it
+
+        for variant, session in embedders.items():
+            yield _verified(_named("episodes", variant), check_episodes, bundle, session, data, variant)
     if gallery is not None:
         yield _verify_gallery(bundle, gallery)
+
+
+def _named(check: str, variant: str) -> str:
+    return check if variant == VARIANT else f"{check} ({variant})"
+
+
+def _variants(bundle: Bundle, component: str) -> list[str]:
+    """The variants that a component says it has; the one that it must have, if it does not say."""
+    try:
+        return bundle.variants(component) or [VARIANT]
+    except EdgeFewError:
+        return [VARIANT]  # asking for its model says what is wrong
+
+
+def _verify_graph(bundle: Bundle, component: str, variant: str, provider: str) -> tuple[Verdict, OrtSession | None]:
+    from .structure import check_structure  # as above
+
+    check = _named(f"{component} graph", variant)
+    try:
+        session = OrtSession(bundle.model(component, variant), provider=provider)
+        check_structure(component, session, bundle.manifest)
+    except EdgeFewError as error:
+        return Verdict(check, False, str(error)), None
+    return Verdict(check, True, f"takes and gives what the format says, runs on {session.provider}"), session
+
+
+def _golden(bundle: Bundle, session: Session) -> str:
+    return f"least cosine to the source's own {check_golden(bundle, session):.6f}"
+
+
+def _head(bundle: Bundle, enroll: Session, classify: Session) -> str:
+    difference = check_head(enroll, classify, bundle.golden()[1], bundle.manifest.scale)
+    return f"graphs and runtime differ by {difference:.1e}"
+
+
+def _verified(check: str, look: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> Verdict:
+    """The verdict of a check that gives what it saw, or raises."""
+    try:
+        return Verdict(check, True, look(*args, **kwargs))
+    except EdgeFewError as error:
+        return Verdict(check, False, str(error))
+
+
+def _verify_signature(bundle: Bundle, public_key: str | Path | None) -> Verdict | None:
+    """None where no key is set."""
+    try:
+        if (file := public_key_file(public_key)) is None:
+            return None
+        bundle.check_signature(file)
+    except EdgeFewError as error:
+        return Verdict("signature", False, str(error))
+    return Verdict("signature", True, f"every file is what was signed for {file}")
 
 
 def _verify_gallery(bundle: Bundle, path: str | Path) -> Verdict:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
@@ -39,6 +39,14 @@ MAX_THREADS = 1024
 
 PROFILES = {"power": Profile(threads=1, spinning=False), "latency": Profile(threads=None, spinning=True)}
 DEFAULT_PROFILE = "power"
+
+
+class Tensor(NamedTuple):
+    """An input or output of a graph: its name, its type in ONNX Runtime's words, a number or a name for each axis."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
 
 
 class Session(Protocol):
@@ -89,6 +97,16 @@ class OrtSession:
                 f"{wanted} was asked for, and ONNX Runtime fell back to {self.provider}. "
                 "Check the driver and the onnxruntime-gpu version, or ask for the provider cpu."
             )
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """What the graph takes."""
+        return [Tensor(t.name, t.type, tuple(t.shape)) for t in self._session.get_inputs()]
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """What the graph gives, in its order."""
+        return [Tensor(t.name, t.type, tuple(t.shape)) for t in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The graph's outputs, in its order."""

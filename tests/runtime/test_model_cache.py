@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from edgefew_runtime import Bundle, EdgeFewError, ProviderError, SelfTestError
-from edgefew_runtime.loading import embedder_key, load_embedder
+from edgefew_runtime.loading import embedder_key, load_embedder, passed_key
 from edgefew_runtime.model_cache import MAX_ENTRIES, ModelCache, cache_folder, cache_key
-from edgefew_runtime.processor import physical_cores, processor_identity, processor_name
+from edgefew_runtime.processor import accelerator_identity, physical_cores, processor_identity, processor_name
 from edgefew_runtime.session import OrtSession, Session, runtime_identity, thread_count, write_optimized
 
 Vectors = npt.NDArray[np.float32]
@@ -155,6 +155,78 @@ def test_without_a_cache_the_test_runs_at_each_opening(opened: Bundle, tmp_path:
         counted = Counted()
         counted.load(opened, None)
         assert (counted.optimized, counted.runs, counted.loaded) == (0, len(opened.golden()[0]), [False])
+
+
+class OnAnAccelerator(Counted):
+    """As if this machine had another provider."""
+
+    def open_session(self, model: bytes | Path, *, optimized: bool, provider: str = "cpu", **settings: Any) -> Session:
+        session = super().open_session(model, optimized=optimized, **settings)
+        session.provider = "CUDAExecutionProvider"  # type: ignore[misc]
+        return session
+
+
+def test_on_another_provider_the_test_is_remembered(opened: Bundle, folder: Path) -> None:
+    golden = len(opened.golden()[0])
+    runs = []
+    for _ in range(2):
+        counted = OnAnAccelerator()
+        counted.load(opened, folder, provider="cuda")
+        assert counted.loaded == [False]
+        runs.append(counted.runs)
+    assert runs == [golden, 0]
+    (note,) = folder.iterdir()
+    assert (note.suffix, note.stat().st_size) == (".passed", 0)
+    # It stands for that provider alone: on the CPU, the graph is tested.
+    counted = Counted()
+    counted.load(opened, folder)
+    assert counted.runs == golden
+
+
+def test_a_test_that_failed_is_not_remembered(opened: Bundle, folder: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(SelfTestError):
+            OnAnAccelerator(wrong=True).load(opened, folder, provider="cuda")
+    assert not folder.exists()
+
+
+def test_what_others_may_have_written_remembers_nothing(opened: Bundle, folder: Path) -> None:
+    OnAnAccelerator().load(opened, folder, provider="cuda")
+    (note,) = folder.iterdir()
+    folder.chmod(0o777)
+    counted = OnAnAccelerator()
+    counted.load(opened, folder, provider="cuda")
+    assert counted.runs > 0
+    folder.chmod(0o700)
+    note.unlink()
+    note.symlink_to(folder.parent / "elsewhere")
+    counted = OnAnAccelerator()
+    counted.load(opened, folder, provider="cuda")
+    assert counted.runs > 0
+    assert not (folder.parent / "elsewhere").exists()
+
+
+def test_the_key_of_what_passed_holds_all_that_it_depends_on(tmp_path: Path) -> None:
+    parts = ["bundle", "fp32", "CUDAExecutionProvider", "onnxruntime-gpu 1.32.0", "driver 550"]
+    changed = {passed_key(*(part + "x" * (i == place) for i, part in enumerate(parts))) for place in range(5)}
+    assert len(changed | {passed_key(*parts), embedder_key("bundle", "fp32", "onnxruntime-gpu 1.32.0", "x")}) == 7
+    assert accelerator_identity(tmp_path) == ""
+    card = tmp_path / "gpus" / "0000:01:00.0"
+    card.mkdir(parents=True)
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54\nGCC version: 12\n")
+    (card / "information").write_text("Model: \t NVIDIA H100\nIRQ: 44\n")
+    assert accelerator_identity(tmp_path) == (
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54\nModel: \t NVIDIA H100"
+    )
+
+
+def test_only_so_many_notes_are_kept(folder: Path) -> None:
+    notes = ModelCache(folder)
+    for number in range(MAX_ENTRIES + 3):
+        notes.remember(cache_key(str(number)))
+    assert len(list(folder.iterdir())) == MAX_ENTRIES
+    assert not notes.remembers(cache_key("never"))
+    assert not ModelCache(folder / "nowhere").remembers(cache_key("0"))
 
 
 def test_an_unknown_provider_is_told_and_leaves_no_entry(opened: Bundle, folder: Path) -> None:

