@@ -43,7 +43,8 @@ from .errors import (
     UnknownClassError,
 )
 from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState, Task
-from .manifest import InputSpec, Manifest
+from .input_spec import ImageInput, InputSpec, SignalInput
+from .manifest import Manifest
 from .operating_point import CoveragePoint, OperatingPoint, Promise
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ __all__ = [
     "GalleryLockedError",
     "GalleryMismatchError",
     "GalleryState",
+    "ImageInput",
     "InputSpec",
     "LabelError",
     "LeaveOneOut",
@@ -100,6 +102,7 @@ __all__ = [
     "ProviderError",
     "RuntimeMissingError",
     "SelfTestError",
+    "SignalInput",
     "SourceError",
     "Task",
     "TrackAnswer",

@@ -95,7 +95,7 @@ def _embed(classifier: Classifier, examples: Sequence[Example], progress: Callab
     result = []
     for example in examples:
         frame = unpack_frame(example.frame or b"", example.source)
-        (row,) = classifier.embed([frame.pixels])
+        (row,) = classifier.embed([frame.values])
         if not head.valid_rows(row[None])[0]:
             raise MigrationError(
                 f"{example.source} gives no usable embedding with the new bundle. Nothing was written."
