@@ -10,7 +10,9 @@ import numpy.typing as npt
 SAMPLES = 64
 
 
-def make_signal(kind: int, source: int, take: int, samples: int = SAMPLES, channels: int = 2) -> npt.NDArray[np.float32]:
+def make_signal(
+    kind: int, source: int, take: int, samples: int = SAMPLES, channels: int = 2
+) -> npt.NDArray[np.float32]:
     """A window [samples, channels] of a wave that is the class's own, with its source's gain and offset."""
     shape = np.random.default_rng([17, kind])
     cycles, phase, height = shape.uniform([1, 0, 0.4], [6, 2 * np.pi, 1], (3, channels, 3)).transpose(2, 0, 1)

@@ -131,7 +131,8 @@ def _samples(array: npt.NDArray[Any], name: str, channels: int | None) -> npt.ND
         raise FrameError(f"{name} has {array.size:,} values; {MAX_VALUES:,} are the most. Give a shorter window.")
     if channels is not None and array.shape[1] != channels:
         turned = " It seems to lie on its side: give its transpose." if array.shape[0] == channels else ""
-        raise FrameError(f"{name} has {array.shape[1]} channels; the bundle takes {channels}.{turned}")
+        seen = f"{array.shape[1]} channel{'s' * (array.shape[1] != 1)}"
+        raise FrameError(f"{name} has {seen}, {channels} expected.{turned}")
     with np.errstate(over="ignore"):
         samples = np.ascontiguousarray(array, np.float32)
     bad = ~(np.abs(samples) <= LARGEST)

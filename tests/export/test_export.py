@@ -52,7 +52,9 @@ def test_nothing_of_the_build_machine_is_in_any_file(bundle: Path, checkpoint: P
 
 
 def test_no_frame_of_the_data_is_in_the_bundle(bundle: Path, checkpoint: Path) -> None:
-    held_out = {frame.tobytes() for frame in read_checkpoint(checkpoint).held_out.raw(InputSpec.image(16, 1, (0.5,), (0.5,)))}
+    held_out = {
+        frame.tobytes() for frame in read_checkpoint(checkpoint).held_out.raw(InputSpec.image(16, 1, (0.5,), (0.5,)))
+    }
     frames, _ = Bundle.open(bundle).golden()
     assert not held_out & {frame.tobytes() for frame in frames}
 
