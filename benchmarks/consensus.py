@@ -125,7 +125,7 @@ def _choose(
 
 def _frames(file: Path, rng: np.random.Generator) -> list[Pixels]:
     """A picture as a moving, unsteady camera might give it: uint8 [H, W, 3] each."""
-    picture = Image.fromarray(load_frame(file).pixels)
+    picture = Image.fromarray(load_frame(file).values)
     side = min(picture.size)
     frames = []
     for _ in range(FRAMES):

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=campaign.INSTRUMENTED):
 
 def target(data: bytes, _: Path) -> None:
     """What comes out is uint8 [H, W, 3]."""
-    pixels = load_frame(data).pixels
+    pixels = load_frame(data).values
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise AssertionError(f"{pixels.dtype} {pixels.shape} came out")
 

@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 from edgefew_runtime.commands import edgefew
 from PIL import Image, ImageDraw
 
+from tests.signals import SAMPLES, make_folder
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 SOURCE_PATTERN = r"^(\w+)-"
@@ -92,3 +94,25 @@ def cli() -> Cli:
 @pytest.fixture
 def gallery_path(tmp_path: Path) -> Path:
     return tmp_path / "site.gallery"
+
+
+@pytest.fixture(scope="session")
+def signal_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_folder(tmp_path_factory.mktemp("signal-training") / "waves", range(100, 130), takes=3)
+    out = tmp_path_factory.mktemp("signal-checkpoint") / "waves.ckpt"
+    budget = ["--way", "8", "--episodes", "60", "--source-pattern", SOURCE_PATTERN, "--device", "cpu"]
+    options = ["--samples", str(SAMPLES), "--seconds", "0.5"]
+    result = CliRunner().invoke(edgefew, ["train", str(folder), "--out", str(out), *options, *budget])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def signal_bundle(signal_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of windows of 64 samples and 2 channels; calibrated on enough classes to promise a false-accept rate of 5 %."""
+    out = tmp_path_factory.mktemp("signal-bundle") / "waves.edgefew"
+    folder = make_folder(tmp_path_factory.mktemp("signal-calibration") / "waves", range(200, 280), takes=1)
+    data = ["--data", str(folder), "--source-pattern", SOURCE_PATTERN]
+    result = CliRunner().invoke(edgefew, ["export", str(signal_checkpoint), str(out), *data])
+    assert result.exit_code == 0, result.output
+    return out

@@ -1,14 +1,16 @@
-"""Real handwriting, where it is present beside the project: the same commands on a folder that is not ours."""
+"""Real handwriting and heart beats, where they are present beside the project: the same commands on such folders."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED_DATA, Cli
+from tests.conftest import ROOT, SHARED_DATA, Cli
 
 OMNIGLOT = SHARED_DATA / "omniglot" / "images_background_small1.zip"
 
@@ -33,4 +35,34 @@ def test_omniglot_trains_and_evaluates_across_drawers(cli: Cli, tmp_path: Path) 
         return float(json.loads(result.stdout)["accuracy"])
 
     ours, baseline = accuracy(out), accuracy("raw-pixels")
+    assert ours > baseline + 0.1
+
+
+HEART_BEATS = SHARED_DATA / "ecg_mitbih12" / "ecg_mitbih12.zip"
+
+
+@pytest.mark.skipif(not HEART_BEATS.exists(), reason="no heart beats beside the project (shared/data/ecg_mitbih12)")
+def test_heart_beats_of_new_patients_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "heart_beats.py", HEART_BEATS, "--lay-out", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    out, bundle = tmp_path / "beats.ckpt", tmp_path / "beats.edgefew"
+    options = ["--way", 6, "--query", 4, "--episodes", 60, "--source-pattern", r"-(q\d)-", "--device", "cpu"]
+    result = cli("train", tmp_path / "training", "--out", out, *options, "--json")
+    assert result.exit_code == 0, result.output
+    patients = ["--source-pattern", r"^(patient\d+)"]
+    result = cli("export", out, bundle, "--data", tmp_path / "test", *patients)
+    assert result.exit_code == 0, result.output
+
+    def accuracy(model: object) -> float:
+        shots = ["--way", 2, "--query", 5, "--episodes", 600, "--json"]
+        result = cli("evaluate", model, tmp_path / "test", *shots, *patients)
+        assert result.exit_code == 0, result.output
+        return float(json.loads(result.stdout)["accuracy"])
+
+    ours, baseline = accuracy(bundle), accuracy("raw-signal")
     assert ours > baseline + 0.1

@@ -70,7 +70,7 @@ def evaluate(
     """Measure episode accuracy on a labelled folder, with its 95 % interval.
 
     A checkpoint runs in PyTorch, a bundle in ONNX Runtime, as on a device. `raw-pixels` in its place gives the
-    baseline: the nearest mean of 28 × 28 grey pixels.
+    baseline: the nearest mean of 28 × 28 grey pixels; for signals `raw-signal`, of 256 samples a channel.
     """
     from edgefew_export.episodes import EpisodeSampler
     from edgefew_export.evaluation import decisions, embed_folder, summarize
@@ -80,10 +80,12 @@ def evaluate(
     if episodes < 1:
         raise click.BadParameter("at least 1 episode", param_hint="--episodes")
     models = [model] if against is None else [model, str(against)]
-    embedders, ran_on = zip(*(_embedder(name, device) for name in models), strict=True)
-    folder = read_labelled_folder(data, source_pattern, exclude)
+    embedders, kinds, ran_on = zip(*(_embedder(name, device) for name in models), strict=True)
+    if len(set(kinds)) > 1:
+        raise click.UsageError(f"{model} takes {kinds[0]}s and {against} {kinds[1]}s; they cannot decide on the same.")
+    folder = read_labelled_folder(data, source_pattern, exclude, kinds[0])
     groups = folder.groups if within_group else None
-    # Before reading the images: what cannot be asked is said at once.
+    # Before reading the frames: what cannot be asked is said at once.
     EpisodeSampler(folder.labels, sources=folder.sources, groups=groups, way=way, shot=shot, query=query, seed=seed)
     embeddings, kept = embed_folder(folder, embedders, tell_bad(skip_bad))
     sources = None if folder.sources is None else folder.sources[kept]
@@ -116,15 +118,17 @@ def evaluate(
     if agreement is not None:
         click.echo(f"{agreement:.2%} of {rows[0].size} decisions agree with {against}")
     if skipped:
-        click.echo(f"{skipped} images could not be read and were left out")
+        click.echo(f"{skipped} {folder.kind}s could not be read and were left out")
 
 
-def _embedder(name: str, device: str) -> tuple[Embed, str]:
-    """What embeds with a checkpoint, a bundle or raw pixels, and where that runs."""
-    from edgefew.baseline import raw_pixels
+def _embedder(name: str, device: str) -> tuple[Embed, str, str]:
+    """What embeds with a checkpoint, a bundle or raw values, of which kind of frames, and where that runs."""
+    from edgefew.baseline import raw_pixels, raw_signal
 
     if name == "raw-pixels":
-        return raw_pixels, "cpu"
+        return raw_pixels, "image", "cpu"
+    if name == "raw-signal":
+        return raw_signal, "signal", "cpu"
     path = Path(name)
     if path.is_file() and not _is_zip(path):
         from edgefew_export.checkpoint import read_checkpoint
@@ -134,13 +138,13 @@ def _embedder(name: str, device: str) -> tuple[Embed, str]:
 
         chosen = choose_device(device)
         checkpoint = read_checkpoint(path)
-        return torch_embedder(checkpoint.network(), checkpoint.input, chosen), chosen
+        return torch_embedder(checkpoint.network(), checkpoint.input, chosen), checkpoint.input.kind, chosen
     from edgefew_runtime import Classifier
     from edgefew_runtime.session import has_cuda
 
     wants_gpu = device == "cuda" or (device == "auto" and has_cuda())
     classifier = Classifier.open(path, provider="cuda" if wants_gpu else "cpu")
-    return classifier.embed, classifier.provider
+    return classifier.embed, classifier.bundle.manifest.input.kind, classifier.provider
 
 
 def _is_zip(path: Path) -> bool:

@@ -12,8 +12,8 @@ data_argument = click.argument("data", type=click.Path(path_type=Path))
 
 source_pattern_option = click.option(
     "--source-pattern",
-    help="A regular expression that finds in a file name where the image is from (design family, smear, track, "
-    "speaker); its group “source”, its first group, or the match. Support and query then never share a source.",
+    help="A regular expression that finds in a file name where the frame is from (design family, smear, track, "
+    "speaker, patient); its group “source”, its first group, or the match. Support and query then never share a source.",
 )
 
 exclude_option = click.option(
@@ -25,7 +25,7 @@ exclude_option = click.option(
 skip_bad_option = click.option(
     "--skip-bad",
     is_flag=True,
-    help="Leave out images that cannot be read, and count them, instead of stopping.",
+    help="Leave out files that cannot be read, and count them, instead of stopping.",
 )
 
 device_option = click.option(
@@ -38,7 +38,7 @@ device_option = click.option(
 
 
 def tell_bad(skip_bad: bool) -> Callable[[FrameError], None]:
-    """What to do with an image that cannot be read: tell and go on, or stop and say how to go on."""
+    """What to do with a frame that cannot be read: tell and go on, or stop and say how to go on."""
 
     def skip(error: FrameError) -> None:
         click.echo(f"skipped: {error}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgefew_runtime import TrainingError
 from edgefew_runtime.commands.options import json_option, print_json
+from edgefew_runtime.input_spec import NORMALIZATIONS
 
 from .options import (
     data_argument,
@@ -28,12 +30,29 @@ if TYPE_CHECKING:
 @click.command()
 @data_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the checkpoint goes.")
-@click.option("--backbone", default="conv4", show_default=True, help="The network that embeds.")
+@click.option("--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals.")
 @click.option("--way", default=20, show_default=True, help="Classes in a training episode.")
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
 @click.option("--query", default=2, show_default=True, help="Queries of each class.")
-@click.option("--image-size", default=32, show_default=True, help="Pixels a side that the network sees.")
-@click.option("--channels", default=3, show_default=True, help="1 for grey, 3 for colour.")
+@click.option(
+    "--kind",
+    type=click.Choice(["image", "signal"]),
+    help="What the folder holds. Default: what is found in it.",
+)
+@click.option("--image-size", type=int, help="Images: pixels a side that the network sees. Default: 32.")
+@click.option(
+    "--channels", type=int, help="Images: 1 for grey, 3 for colour (default). Signals: as many as the first window has."
+)
+@click.option("--samples", type=int, help="Signals: how many a window is resampled to. Default: 256.")
+@click.option(
+    "--normalize",
+    type=click.Choice(NORMALIZATIONS),
+    help="Signals: each channel of each window to mean 0 and deviation 1 (window, the default), by the mean and "
+    "deviation of the training classes, or not.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), help="Signals: how long a window lasts, to be told."
+)
 @click.option("--episodes", type=int, help="Stop after so many episodes.")
 @click.option("--minutes", type=float, help="Stop after so many minutes. Default: 10, if --episodes is not given.")
 @click.option("--learning-rate", default=2e-3, show_default=True, help="At its highest; it falls along a cosine.")
@@ -60,23 +79,27 @@ def train(
     resume: bool,
     overwrite: bool,
     as_json: bool,
+    kind: str | None,
     **settings: Any,
 ) -> None:
-    """Meta-train a backbone on a labelled folder: a class is a folder that holds images.
+    """Meta-train a backbone on a labelled folder: a class is a folder that holds images, or windows of a signal.
 
     Some classes are held out: they choose the best checkpoint, which is the one kept. Ctrl-C stops and keeps everything
     for --resume. A log as CSV lies beside the checkpoint.
     """
-    from edgefew_export.labelled_folder import read_labelled_folder
+    from edgefew_export.labelled_folder import read_frames, read_labelled_folder
 
     from edgefew.training.config import TrainingConfig
     from edgefew.training.loop import train as run_training
 
     if settings["episodes"] is None and settings["minutes"] is None:
         settings["minutes"] = 10.0
-    config = TrainingConfig(**settings)
     _check_out(out, resume, overwrite)
-    folder = read_labelled_folder(data, source_pattern, exclude)
+    folder = read_labelled_folder(data, source_pattern, exclude, kind)
+    _refuse_foreign(folder.kind, settings)
+    if folder.kind == "signal" and settings["channels"] is None:
+        settings["channels"] = next(read_frames(folder, tell_bad(skip_bad)))[1].shape[1]
+    config = TrainingConfig(kind=folder.kind, **{name: value for name, value in settings.items() if value is not None})
     bar = _ProgressBar()
     before = {number: signal.signal(number, bar.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -97,7 +120,13 @@ def train(
         f"{trained.validation_classes} unseen classes (validation)"
     )
     if trained.skipped:
-        click.echo(f"{trained.skipped} images could not be read and were left out")
+        click.echo(f"{trained.skipped} files could not be read and were left out")
+
+
+def _refuse_foreign(kind: str, settings: Mapping[str, Any]) -> None:
+    foreign = ("samples", "normalize", "seconds") if kind == "image" else ("image_size",)
+    if given := [f"--{name.replace('_', '-')}" for name in foreign if settings[name] is not None]:
+        raise click.UsageError(f"{', '.join(given)} cannot be given: the folder holds {kind}s. Leave it out.")
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""A labelled folder as tensors: images held once as uint8, classes split in training and validation."""
+"""A labelled folder as tensors, held once and in memory; classes split in training and validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from edgefew_export.checkpoint import HeldOut
 from edgefew_export.evaluation import batches
 from edgefew_export.labelled_folder import LabelledFolder, read_frames
-from edgefew_export.preprocessing import EmbeddingNetwork, resize
+from edgefew_export.preprocessing import preprocessing_of, resize
 from edgefew_runtime import DataError, FrameError, InputSpec
 
 VALIDATION_SHARE = 0.15
@@ -21,17 +21,17 @@ MAX_HELD_OUT_BYTES = 16_000_000
 
 
 @dataclass(frozen=True)
-class Images:
-    """Images at the backbone's size.
+class Frames:
+    """Frames at the backbone's size, not yet normalised.
 
     Attributes:
-        pixels: uint8 [n, C, S, S].
+        values: uint8 [n, C, S, S], or float32 [n, C, samples].
         labels: int64 [n].
         sources: int64 [n], or None.
         classes: how many.
     """
 
-    pixels: torch.Tensor
+    values: torch.Tensor
     labels: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int64] | None
     classes: int
@@ -43,9 +43,9 @@ class Images:
         order = np.lexsort([sources, nth_of_source, self.labels])
         nth_of_class = np.empty(len(order), np.int64)
         nth_of_class[order] = _occurrence(self.labels[order][:, None])
-        room = max(2, MAX_HELD_OUT_BYTES // self.pixels[0].numel())
+        room = max(2, MAX_HELD_OUT_BYTES // self.values[0].nbytes)
         kept = np.sort(np.argsort(nth_of_class, kind="stable")[:room])
-        frames = self.pixels[torch.from_numpy(kept)].permute(0, 2, 3, 1).contiguous().numpy()
+        frames = self.values[torch.from_numpy(kept)].movedim(1, -1).contiguous().numpy()
         return HeldOut(frames, self.labels[kept], None if self.sources is None else self.sources[kept])
 
 
@@ -66,11 +66,11 @@ def split_classes(folder: LabelledFolder, seed: int) -> tuple[npt.NDArray[np.int
             f"{MIN_VALIDATION_CLASSES} are held out to choose the best checkpoint and to calibrate. Add classes."
         )
     if len(usable) < held:
-        each = "2 images" if folder.sources is None else "images of 2 sources"
+        each = f"2 {folder.kind}s" if folder.sources is None else f"{folder.kind}s of 2 sources"
         raise DataError(
             f"{len(usable)} classes of {folder.root} have at least {each}; {held} such classes are needed to "
             "choose the "
-            "best checkpoint and to calibrate. Add images."
+            "best checkpoint and to calibrate. Add some."
         )
     held_out = np.sort(np.random.default_rng([seed, count]).permutation(usable)[:held])
     return np.setdiff1d(np.arange(count), held_out), held_out
@@ -87,24 +87,24 @@ def _occurrence(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return result
 
 
-def load_images(
+def load_frames(
     folder: LabelledFolder,
-    network: EmbeddingNetwork,
     spec: InputSpec,
     on_bad: Callable[[FrameError], None] | None,
-) -> Images:
-    """The folder's images as the backbone sees them, before normalisation.
+) -> Frames:
+    """The folder's frames as the backbone sees them, before normalisation.
 
     Raises:
-        FrameError: an image cannot be read and `on_bad` is None.
+        FrameError: a frame cannot be read and `on_bad` is None.
     """
     kept: list[int] = []
     parts = []
+    preprocessing = preprocessing_of(spec)
     for batch in batches(read_frames(folder, on_bad)):
         kept += [index for index, _ in batch]
-        frames = torch.from_numpy(np.stack([resize(pixels, spec) for _, pixels in batch]))
-        parts.append(network.preprocessing.select_channels(frames).to(torch.uint8))
+        frames = torch.from_numpy(np.stack([resize(frame, spec) for _, frame in batch]))
+        parts.append(preprocessing.select_channels(frames).to(frames.dtype))
     if not parts:
-        raise DataError(f"No image in {folder.root} could be read. Check the files.")
+        raise DataError(f"No {folder.kind} in {folder.root} could be read. Check the files.")
     sources = None if folder.sources is None else folder.sources[kept]
-    return Images(torch.cat(parts), folder.labels[kept], sources, len(folder.classes))
+    return Frames(torch.cat(parts), folder.labels[kept], sources, len(folder.classes))

@@ -24,8 +24,9 @@ from edgefew_runtime import DataError, FrameError, InputSpec, TrainingError, hea
 from torch import nn
 
 from .augment import Augmentation
+from .augment_signal import SignalAugmentation
 from .config import TrainingConfig
-from .dataset import Images, load_images, split_classes
+from .dataset import Frames, load_frames, split_classes
 from .prototypical import prototypical_loss
 from .resume import ResumeState, optimizer_tensors, restore_optimizer
 
@@ -78,7 +79,7 @@ class _Learner(nn.Module):
 
     def __init__(self, config: TrainingConfig, spec: InputSpec) -> None:
         super().__init__()
-        backbone = build_backbone(config.backbone, config.image_size, config.channels)
+        backbone = build_backbone(config.backbone_name(), spec)
         self.network = EmbeddingNetwork(backbone, spec)
         self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
 
@@ -104,7 +105,7 @@ def train(
         out: where the checkpoint goes; `out`.resume and `out`.log.csv lie beside it.
         config: what to do.
         resume: go on from `out`.resume.
-        on_bad: called for an unreadable image, which is left out; without it, such an image ends the training.
+        on_bad: called for an unreadable frame, which is left out; without it, such a frame ends the training.
         on_step: told how training stands, after each episode; raising KeyboardInterrupt there stops the run and saves
             its state.
         clock: seconds; a parameter so that tests need not wait.
@@ -115,11 +116,11 @@ def train(
         KeyboardInterrupt: from `on_step`, after the state was saved.
     """
     device = choose_device(config.device)
-    half = (0.5,) * config.channels
-    spec = InputSpec.image(config.image_size, config.channels, half, half)
+    folder.check_kind(config.input())
+    training, validation = _load(folder, config, on_bad)
+    spec = _measured(config, training)
     torch.manual_seed(config.seed)
     learner = _Learner(config, spec)
-    training, validation = _load(folder, learner.network, spec, config, on_bad)
     sampler = EpisodeSampler(
         training.labels,
         sources=training.sources,
@@ -133,7 +134,9 @@ def train(
     optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
     run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
     run["sources"] = None if folder.sources is None else hashlib.sha256(folder.sources.tobytes()).hexdigest()
-    loop = _Loop(config, learner, optimizer, training, validation, validator, sampler, device, out, run, clock, on_step)
+    loop = _Loop(
+        config, spec, learner, optimizer, training, validation, validator, sampler, device, out, run, clock, on_step
+    )
     if resume:
         loop.restore()
     else:
@@ -172,10 +175,11 @@ class _Loop:
     def __init__(
         self,
         config: TrainingConfig,
+        spec: InputSpec,
         learner: _Learner,
         optimizer: torch.optim.Optimizer,
-        training: Images,
-        validation: Images,
+        training: Frames,
+        validation: Frames,
         validator: EpisodeSampler,
         sampler: EpisodeSampler,
         device: str,
@@ -184,13 +188,13 @@ class _Loop:
         clock: Callable[[], float],
         on_step: Callable[[Step], None],
     ) -> None:
-        self.config, self.device, self.out = config, device, out
+        self.config, self.spec, self.device, self.out = config, spec, device, out
         self.learner, self.optimizer = learner, optimizer
         self.training, self.sampler = training, sampler
         self.validation, self.validator = validation, validator
         self.run_description, self.clock, self.on_step = run, clock, on_step
-        self.pixels = training.pixels.to(device)
-        self.augment = Augmentation()
+        self.values = training.values.to(device)
+        self.augment = Augmentation() if config.kind == "image" else SignalAugmentation()
         self.generator = torch.Generator(device=device)
         self.resume_path = out.with_name(out.name + ".resume")
         self.log_path = out.with_name(out.name + ".log.csv")
@@ -284,9 +288,11 @@ class _Loop:
         episode = self.sampler.episode(self.episode)
         index = torch.from_numpy(np.concatenate([episode.support.ravel(), episode.query.ravel()])).to(self.device)
         self.generator.manual_seed(config.seed * 1_000_003 + self.episode)
-        images = self.augment(self.pixels[index].float(), self.generator)
+        frames = self.augment(self.values[index].float(), self.generator)
+        # Images with their channels last: convolutions are faster so.
+        order = torch.channels_last if frames.ndim == 4 else torch.contiguous_format
         # Support and query in one batch: batch norm then sees both alike.
-        vectors = self.learner.network.embed(images.contiguous(memory_format=torch.channels_last))
+        vectors = self.learner.network.embed(frames.contiguous(memory_format=order))
         split = config.way * config.shot
         loss, right = prototypical_loss(
             vectors[:split].view(config.way, config.shot, -1),
@@ -303,18 +309,18 @@ class _Loop:
 
     def _validate(self) -> Evaluation:
         self.learner.eval()
-        evaluation = evaluate(self._embed(self.validation.pixels), self.validator, VALIDATION_EPISODES)
+        evaluation = evaluate(self._embed(self.validation.values), self.validator, VALIDATION_EPISODES)
         self.learner.train()
         if evaluation.accuracy > self.best:
             self.best = evaluation.accuracy
             self._checkpoint(evaluation).save(self.out)
         return evaluation
 
-    def _embed(self, pixels: torch.Tensor) -> head.Embeddings:
+    def _embed(self, frames: torch.Tensor) -> head.Embeddings:
         with torch.inference_mode():
             parts = [
                 self.learner.network.embed(batch.to(self.device).float()).cpu()
-                for batch in torch.split(pixels, _EMBED_BATCH)
+                for batch in torch.split(frames, _EMBED_BATCH)
             ]
         return np.asarray(torch.cat(parts).numpy())
 
@@ -331,8 +337,7 @@ class _Loop:
         }
         weights = {name: tensor.clone() for name, tensor in self.learner.network.backbone.state_dict().items()}
         scale = float(self.learner.log_scale.detach().exp())
-        spec = InputSpec.image(config.image_size, config.channels, *((0.5,) * config.channels,) * 2)
-        return Checkpoint(config.backbone, {}, weights, spec, scale, described, self.validation.held_out())
+        return Checkpoint(config.backbone_name(), {}, weights, self.spec, scale, described, self.validation.held_out())
 
     def _save_state(self) -> None:
         self._saved_at = self.seconds()
@@ -359,20 +364,31 @@ class _Loop:
 
 def _load(
     folder: LabelledFolder,
-    network: EmbeddingNetwork,
-    spec: InputSpec,
     config: TrainingConfig,
     on_bad: Callable[[FrameError], None] | None,
-) -> tuple[Images, Images]:
+) -> tuple[Frames, Frames]:
     chosen, held = split_classes(folder, config.seed)
     parts = []
     for classes in (chosen, held):
         part, _ = folder.select_classes(classes)
-        parts.append(load_images(part, network, spec, on_bad))
+        parts.append(load_frames(part, config.input(), on_bad))
     return parts[0], parts[1]
 
 
-def _validation_sampler(validation: Images, config: TrainingConfig) -> EpisodeSampler:
+def _measured(config: TrainingConfig, training: Frames) -> InputSpec:
+    """What the backbone takes, with the training classes' own mean and deviation where they normalise."""
+    if config.kind == "image" or config.normalize != "constant":
+        return config.input()
+    values = training.values.double()
+    mean, std = values.mean(dim=(0, 2)), values.std(dim=(0, 2))
+    if not bool((std > 0).all()):
+        raise TrainingError(
+            f"A channel is flat in every window (deviations {', '.join(f'{d:g}' for d in std.tolist())}). Leave it out."
+        )
+    return config.input(tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def _validation_sampler(validation: Frames, config: TrainingConfig) -> EpisodeSampler:
     """Episodes as in training, or with fewer ways and shots where the held-out classes are too few."""
     for way in range(min(config.way, validation.classes), 1, -1):
         for shot in {config.shot: None, 1: None}:
@@ -387,6 +403,6 @@ def _validation_sampler(validation: Images, config: TrainingConfig) -> EpisodeSa
                     checked=VALIDATION_EPISODES,
                 )
     raise DataError(
-        f"The {validation.classes} classes held out for validation allow no episode: each class needs at least 2 images"
-        f"{' of 2 sources' if validation.sources is not None else ''}. Add images."
+        f"The {validation.classes} classes held out for validation allow no episode: each needs at least 2 frames"
+        f"{' of 2 sources' if validation.sources is not None else ''}. Add some."
     )

@@ -26,12 +26,11 @@ from edgefew_runtime.bundle import (
     VARIANT,
     sums_text,
 )
-from edgefew_runtime.frames import Pixels
+from edgefew_runtime.frames import RawFrame
 from edgefew_runtime.selftest import check_golden, check_head
 from edgefew_runtime.session import OrtSession
 
 from .calibration import calibrate
-from .checkpoint import HeldOut
 from .episodes import EpisodeSampler
 from .evaluation import BATCH, Embed, embed_folder, evaluate
 from .graphs import classify_graph, enroll_graph, serialize
@@ -45,6 +44,7 @@ from .sources.projected import ProjectionPlan, projected
 from .sources.source import Source
 
 SEED = 0
+_IMAGE_METADATA = {"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "NominalRange_0_255"}
 MAX_WAY = 20
 LINEAGE_PACKAGES = ("edgefew-export", "edgefew-runtime", "torch", "onnx", "onnxruntime")
 
@@ -119,8 +119,7 @@ def _make_files(
             "embed",
             {
                 "edgefew.input": json.dumps(spec.to_dict(), sort_keys=True),
-                "Image.BitmapPixelFormat": "Rgb8",
-                "Image.NominalPixelRange": "NominalRange_0_255",
+                **(_IMAGE_METADATA if spec.kind == "image" else {}),
             },
         ),
         "enroll": serialize(enroll_graph(), "enroll", {}),
@@ -129,12 +128,12 @@ def _make_files(
     session = OrtSession(models["embed"])
     golden = golden_frames(spec)
     progress(f"comparing embeddings with {source.framework}")
-    embedding_report = compare_embeddings(golden, source.reference, session, spec.size)
+    embedding_report = compare_embeddings(golden, source.reference, session, spec.raw_shape)
 
-    def bundle(frames: list[Pixels]) -> head.Embeddings:
+    def bundle(frames: list[RawFrame]) -> head.Embeddings:
         return np.concatenate([session.run({"frames": frame[None]})[0] for frame in frames])
 
-    def fitted(frames: list[Pixels]) -> head.Embeddings:
+    def fitted(frames: list[RawFrame]) -> head.Embeddings:
         return bundle([resize(frame, spec) for frame in frames])
 
     embedders: dict[str, Embed] = {"reference": source.reference, "bundle": bundle}
@@ -142,7 +141,7 @@ def _make_files(
         embedders["fitted"] = fitted
     if plan is not None:
         embedders["plain"] = plain.reference
-    parts, labels, sources = _embedded(source.held_out, data, list(embedders.values()))
+    parts, labels, sources = _embedded(source, data, list(embedders.values()))
     made = dict(zip(embedders, parts, strict=True))
     frames = ProofFrames(made["reference"], made.get("fitted", made["bundle"]), made["bundle"], labels, sources)
     sampler = _sampler(frames)
@@ -186,18 +185,20 @@ def _make_files(
 
 
 def _embedded(
-    held_out: HeldOut | None, data: LabelledFolder | None, embedders: list[Embed]
+    source: Source, data: LabelledFolder | None, embedders: list[Embed]
 ) -> tuple[list[head.Embeddings], npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
     """What each embedder makes of the frames to prove on; their labels and sources."""
     if data is not None:
+        data.check_kind(source.input)
         return embed_folder(data, embedders)[0], data.labels, data.sources
+    held_out = source.held_out
     if held_out is None:
         raise DataError(
-            "This source carries no pictures of classes that its training never saw, to prove the bundle and to "
+            "This source carries no frames of classes that its training never saw, to prove the bundle and to "
             "calibrate it on. Give a labelled folder of such classes with --data."
         )
-    rgb = held_out.rgb()
-    chunks = [list(rgb[i : i + BATCH]) for i in range(0, len(rgb), BATCH)]
+    raw = held_out.raw(source.input)
+    chunks = [list(raw[i : i + BATCH]) for i in range(0, len(raw), BATCH)]
     parts = [np.concatenate([embed(chunk) for chunk in chunks]) for embed in embedders]
     return parts, held_out.labels, held_out.sources
 
@@ -224,7 +225,7 @@ def _lineage(source: Source) -> Mapping[str, Any]:
     }
 
 
-def _golden_file(frames: list[Pixels], reference: Embed) -> bytes:
+def _golden_file(frames: list[RawFrame], reference: Embed) -> bytes:
     file = io.BytesIO()
     arrays: dict[str, Any] = {f"frame_{i}": frame for i, frame in enumerate(frames)}
     np.savez(file, embeddings=reference(frames), **arrays)

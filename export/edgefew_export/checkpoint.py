@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from edgefew_runtime import CheckpointError, InputSpec
+from edgefew_runtime import BundleFormatError, CheckpointError, InputSpec
+from edgefew_runtime.frames import RawFrame
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -35,18 +36,18 @@ class HeldOut:
     """Frames of classes that training never saw.
 
     Attributes:
-        frames: uint8 [n, S, S, C], at the backbone's size.
+        frames: at the backbone's size; uint8 [n, S, S, C], or float32 [n, samples, C].
         labels: int64 [n].
         sources: int64 [n], or None where every frame is its own source.
     """
 
-    frames: npt.NDArray[np.uint8]
+    frames: RawFrame
     labels: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int64] | None
 
-    def rgb(self) -> npt.NDArray[np.uint8]:
-        """The frames as a camera would give them: uint8 [n, S, S, 3]."""
-        return np.ascontiguousarray(np.broadcast_to(self.frames, (*self.frames.shape[:3], 3)))
+    def raw(self, spec: InputSpec) -> RawFrame:
+        """The frames as a camera or recorder would give them: grey as three equal colours."""
+        return np.ascontiguousarray(np.broadcast_to(self.frames, (len(self.frames), *spec.raw_shape)))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Checkpoint:
 
     Attributes:
         backbone: its name in the registry.
-        settings: its settings beyond image size and channels.
+        settings: its settings beyond size and channels.
         weights: its state, by name.
         input: its preprocessing.
         scale: the factor on cosines that training learned.
@@ -74,8 +75,8 @@ class Checkpoint:
     sha256: str = ""
 
     def network(self) -> EmbeddingNetwork:
-        """The network in evaluation mode: uint8 [n, S, S, 3] → unit vectors [n, d]."""
-        backbone = build_backbone(self.backbone, self.input.size[0], self.input.channels, **self.settings)
+        """The network in evaluation mode: raw frames at its size → unit vectors [n, d]."""
+        backbone = build_backbone(self.backbone, self.input, **self.settings)
         try:
             backbone.load_state_dict(dict(self.weights))
         except RuntimeError as error:
@@ -131,7 +132,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             held_out,
             hashlib.sha256(path.read_bytes()).hexdigest(),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, BundleFormatError) as error:
         raise CheckpointError(
             f"{path} is not a whole checkpoint ({type(error).__name__}: {error}). Train again, or copy it again."
         ) from None

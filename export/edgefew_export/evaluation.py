@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from edgefew_runtime import DataError, FrameError, InputSpec, head
 from edgefew_runtime.episode_accuracy import Evaluation, decisions, episode_scores, evaluate, summarize
-from edgefew_runtime.frames import Pixels
+from edgefew_runtime.frames import RawFrame
 
 from .labelled_folder import LabelledFolder, read_frames
 from .preprocessing import EmbeddingNetwork, resize
@@ -28,18 +28,18 @@ __all__ = [
     "torch_embedder",
 ]
 
-Embed = Callable[[list[Pixels]], head.Embeddings]
-"""Raw frames, each uint8 [H, W, 3] → embeddings, float32 [n, d]."""
+Embed = Callable[[list[RawFrame]], head.Embeddings]
+"""Raw frames, each uint8 [H, W, 3] or float32 [samples, channels] → embeddings, float32 [n, d]."""
 
 BATCH = 64
 BATCH_PIXELS = 8_000_000
 
 
 def torch_embedder(network: EmbeddingNetwork, spec: InputSpec, device: str = "cpu") -> Embed:
-    """Embeds raw frames in PyTorch, after Pillow's resize."""
+    """Embeds raw frames in PyTorch, after Pillow's or numpy's resize."""
     network = network.to(device)
 
-    def embed(frames: list[Pixels]) -> head.Embeddings:
+    def embed(frames: list[RawFrame]) -> head.Embeddings:
         batch = torch.from_numpy(np.stack([resize(frame, spec) for frame in frames]))
         with torch.inference_mode():
             return np.asarray(network(batch.to(device)).cpu().numpy())
@@ -50,22 +50,22 @@ def torch_embedder(network: EmbeddingNetwork, spec: InputSpec, device: str = "cp
 def embed_folder(
     folder: LabelledFolder, embedders: Iterable[Embed], on_bad: Callable[[FrameError], None] | None = None
 ) -> tuple[list[head.Embeddings], npt.NDArray[np.int64]]:
-    """Each embedder's embeddings of a folder's images, and which images (index into `files`) could be read."""
+    """Each embedder's embeddings of a folder's frames, and which of them (index into `files`) could be read."""
     embedders = list(embedders)
     kept: list[int] = []
     parts: list[list[head.Embeddings]] = [[] for _ in embedders]
     for batch in batches(read_frames(folder, on_bad)):
         kept += [index for index, _ in batch]
         for part, embed in zip(parts, embedders, strict=True):
-            part.append(embed([pixels for _, pixels in batch]))
+            part.append(embed([frame for _, frame in batch]))
     if not kept:
-        raise DataError(f"None of the {len(folder)} images in {folder.root} could be read. Check the files.")
+        raise DataError(f"None of the {len(folder)} {folder.kind}s in {folder.root} could be read. Check the files.")
     return [np.concatenate(part) for part in parts], np.array(kept, np.int64)
 
 
-def batches(items: Iterable[tuple[int, Pixels]]) -> Iterator[list[tuple[int, Pixels]]]:
+def batches(items: Iterable[tuple[int, RawFrame]]) -> Iterator[list[tuple[int, RawFrame]]]:
     """The items in lists of up to `BATCH` frames or `BATCH_PIXELS`: only so much raw data is held at once."""
-    batch: list[tuple[int, Pixels]] = []
+    batch: list[tuple[int, RawFrame]] = []
     held = 0
     for item in items:
         batch.append(item)

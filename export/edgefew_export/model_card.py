@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from edgefew_runtime import Manifest
+from edgefew_runtime import ImageInput, InputSpec, Manifest, SignalInput
 
 from .calibration import classes_needed
 from .proof import HELD_OUT
@@ -26,8 +26,7 @@ classes are enrolled on the device from a few examples each.
 
 ## Input
 
-{spec.kind}: `{spec.dtype}` `{spec.layout}`, {spec.color}, any height and width. Inside the graph it is resized to {spec.size[0]} × {spec.size[1]}
-({spec.resize}, {spec.fit}) and seen with {spec.channels} channel(s).
+{_input(spec)}
 
 ## Accuracy on classes that training never saw
 
@@ -52,6 +51,22 @@ itself, and no claim of compliance with any standard.
 {json.dumps(manifest.lineage, indent=2, sort_keys=True)}
 ```
 """
+
+
+def _input(spec: InputSpec) -> str:
+    if isinstance(spec, ImageInput):
+        return (
+            f"image: `{spec.dtype}` `{spec.layout}`, {spec.color}, any height and width. Inside the graph it is resized to "
+            f"{spec.size[0]} × {spec.size[1]}\n({spec.resize}, {spec.fit}) and seen with {spec.channels} channel(s)."
+        )
+    assert isinstance(spec, SignalInput)  # noqa: S101
+    lasts = "" if spec.seconds is None else f" A window lasts {spec.seconds:g} s."
+    return (
+        f"signal: `{spec.dtype}` `{spec.layout}` [windows, samples, channels], {spec.channels} channel(s), any number of "
+        f"samples.{lasts}\nInside the graph a window is resampled to {spec.size[0]} samples ({spec.resize}), whatever its "
+        f"rate, and normalised ({spec.normalize}).\nA flat window, and one with NaN or infinity, gets the zero vector: it is "
+        "not accepted, and unknown."
+    )
 
 
 def _proved_on(report: Mapping[str, Any]) -> str:

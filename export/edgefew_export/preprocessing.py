@@ -1,16 +1,18 @@
 """What happens to a frame before the backbone sees it. Training and export both use this, so they cannot differ.
 
-The resize is Pillow's here and ONNX's in the bundle (within 1/255 of each other); all that follows is the one torch
-module below, which training runs and export traces.
+The resize is Pillow's or numpy's here and ONNX's in the bundle (within 1/255 of each other for images, within float32's
+rounding for signals); all that follows is one torch module of those below, which training runs and export traces.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from edgefew_runtime import InputSpec
-from edgefew_runtime.frames import Pixels
+from edgefew_runtime import FrameError, ImageInput, InputSpec, SignalInput
+from edgefew_runtime.frames import Pixels, RawFrame
+from edgefew_runtime.signal_quality import FLAT, LARGEST
 from PIL import Image
 from torch import nn
 
@@ -22,8 +24,46 @@ BARS = 128
 """The grey of what a letterbox adds."""
 
 
-def resize(pixels: Pixels, spec: InputSpec) -> Pixels:
-    """A frame at the backbone's size, antialiased: uint8 [H, W, 3] → [h, w, 3]. The graph does the same, in ONNX."""
+def resize(frame: RawFrame, spec: InputSpec) -> RawFrame:
+    """A frame at the backbone's size, antialiased. The graph does the same, in ONNX.
+
+    Args:
+        frame: uint8 [H, W, 3] or float32 [samples, channels], as the kind is.
+        spec: the input's specification.
+
+    Raises:
+        FrameError: it is of another kind, or has other channels.
+    """
+    if not spec.takes(frame):
+        expected = f"{spec.dtype} [{'H, W' if spec.kind == 'image' else 'samples'}, {spec.raw_shape[-1]}]"
+        raise FrameError(
+            f"A frame {frame.dtype} {list(frame.shape)} was given; the network takes {expected}. Give it {spec.noun}s "
+            "of that kind."
+        )
+    if isinstance(spec, ImageInput):
+        return _fit(frame, spec)
+    return resample(frame, spec.size[0])
+
+
+def resample(samples: RawFrame, length: int) -> npt.NDArray[np.float32]:
+    """A window at another number of samples, antialiased: float32 [s, C] → [length, C].
+
+    Linear, with a triangle as wide as a step where samples are left out: ONNX's Resize with antialias (operator set 18)
+    and Pillow's BILINEAR are the same along one axis.
+    """
+    count = len(samples)
+    if count == length:
+        return samples
+    step = count / length
+    width = max(step, 1.0)
+    centres = (np.arange(length) + 0.5) * step - 0.5
+    taps = np.floor(centres - width).astype(np.int64)[:, None] + np.arange(int(2 * width) + 3)
+    weights = np.maximum(0, 1 - np.abs(taps - centres[:, None]) / width) * ((taps >= 0) & (taps < count))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.asarray(np.einsum("lt,ltc->lc", weights, samples[taps.clip(0, count - 1)]), np.float32)
+
+
+def _fit(pixels: Pixels, spec: ImageInput) -> Pixels:
     height, width = spec.size
     if spec.fit == "crop":
         high, wide = pixels.shape[:2]
@@ -48,22 +88,38 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 class Preprocessing(nn.Module):
-    """Resized frames as the backbone wants them: uint8 [n, h, w, 3] → float32 [n, C, h, w]."""
+    """Resized frames as the backbone wants them: [n, …, channels] → float32 [n, C, …]."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Channels chosen, then scaled."""
+        return self.scale(self.select_channels(frames))
+
+    def select_channels(self, frames: torch.Tensor) -> torch.Tensor:
+        """Resized frames → float32 [n, C, …], values as they came."""
+        raise NotImplementedError
+
+    def scale(self, images: torch.Tensor) -> torch.Tensor:
+        """Values as they came → normalised."""
+        raise NotImplementedError
+
+    def mask(self, images: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """The vectors [n, d], with zeros where a frame cannot be used; of an image always as they are."""
+        return vectors
+
+
+class ImagePreprocessing(Preprocessing):
+    """Resized images: uint8 [n, h, w, 3] → float32 [n, C, h, w]."""
 
     mean: torch.Tensor
     std: torch.Tensor
     luma: torch.Tensor
 
-    def __init__(self, spec: InputSpec) -> None:
+    def __init__(self, spec: ImageInput) -> None:
         super().__init__()
         self.channels, self.order = spec.channels, spec.order
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Channels chosen, then scaled."""
-        return self.scale(self.select_channels(frames))
 
     def select_channels(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [n, h, w, 3] → float32 [n, C, h, w], whole numbers 0 to 255; grey where C is 1."""
@@ -77,12 +133,68 @@ class Preprocessing(nn.Module):
         return (images / 255 - self.mean) / self.std
 
 
+class SignalPreprocessing(Preprocessing):
+    """Resampled windows: float32 [n, S, C] → [n, C, S].
+
+    A window that is flat in all channels, or has NaN, infinity or values beyond `LARGEST`, cannot be used: the network
+    sees zeros in its place, so that no NaN gets lost on the way, and its vector becomes zero.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, spec: SignalInput) -> None:
+        super().__init__()
+        self.normalize = spec.normalize
+        constant = spec.normalize == "constant"
+        mean, std = (spec.mean, spec.std) if constant else ((0.0,), (1.0,))
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1), persistent=False)
+
+    def select_channels(self, frames: torch.Tensor) -> torch.Tensor:
+        """float32 [n, S, C] → [n, C, S]."""
+        return frames.permute(0, 2, 1)
+
+    def scale(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised; of a channel that is flat, zeros where each window is normalised by itself."""
+        images = torch.where(self.usable(images)[:, :, None], images, 0.0)
+        if self.normalize != "window":
+            return (images - self.mean) / self.std
+        centred = images - images.mean(dim=2, keepdim=True)
+        deviation = (centred * centred).mean(dim=2, keepdim=True).sqrt()
+        varies = self._varies(images)[:, :, None]
+        return torch.where(varies, centred / torch.where(varies, deviation, 1.0), 0.0)
+
+    def usable(self, images: torch.Tensor) -> torch.Tensor:
+        """Whether a window can be used: bool [n, 1], from float32 [n, C, S]."""
+        # By addition: the maximum of NaN and a number is either, as each runtime likes.
+        size = images.abs().mean(dim=2).mean(dim=1, keepdim=True)
+        return (size <= LARGEST) & self._varies(images).any(dim=1, keepdim=True)
+
+    def mask(self, images: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """The vectors [n, d], with zeros where a window cannot be used."""
+        return torch.where(self.usable(images), vectors, 0.0)
+
+    def _varies(self, images: torch.Tensor) -> torch.Tensor:
+        """Whether a channel varies by more than resampling's rounding: bool [n, C]."""
+        low, high = images.amin(dim=2), images.amax(dim=2)
+        return high - low > FLAT * torch.maximum(low.abs(), high.abs())
+
+
+def preprocessing_of(spec: InputSpec) -> Preprocessing:
+    """The preprocessing of the input's kind."""
+    if isinstance(spec, ImageInput):
+        return ImagePreprocessing(spec)
+    assert isinstance(spec, SignalInput)  # noqa: S101
+    return SignalPreprocessing(spec)
+
+
 class EmbeddingNetwork(nn.Module):
-    """Resized frames to unit vectors: uint8 [n, h, w, 3] → float32 [n, d]."""
+    """Resized frames to unit vectors: [n, …, channels] → float32 [n, d]."""
 
     def __init__(self, backbone: nn.Module, spec: InputSpec) -> None:
         super().__init__()
-        self.preprocessing = Preprocessing(spec)
+        self.preprocessing = preprocessing_of(spec)
         self.backbone = backbone
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
@@ -90,5 +202,6 @@ class EmbeddingNetwork(nn.Module):
         return self.embed(self.preprocessing.select_channels(frames))
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """float32 [n, C, h, w] of values 0 to 255 → unit vectors [n, d]."""
-        return F.normalize(self.backbone(self.preprocessing.scale(images)), dim=1)
+        """float32 [n, C, …] of values as they came → unit vectors [n, d]."""
+        vectors = F.normalize(self.backbone(self.preprocessing.scale(images)), dim=1)
+        return self.preprocessing.mask(images, vectors)

@@ -35,8 +35,9 @@ class Projection:
     matrix: npt.NDArray[np.float32]
 
     def apply(self, embeddings: head.Embeddings) -> head.Embeddings:
-        """The mapped unit vectors: float32 [n, k]."""
-        return head.unit((embeddings - self.mean) @ self.matrix)
+        """The mapped unit vectors: float32 [n, k]. What had no direction has none."""
+        mapped = head.unit((embeddings - self.mean) @ self.matrix)
+        return np.where(head.valid_rows(embeddings)[:, None], mapped, np.float32(0))
 
 
 def fit_projection(

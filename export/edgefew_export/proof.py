@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from edgefew_runtime import ExportError, InputSpec, head
-from edgefew_runtime.frames import Pixels
+from edgefew_runtime import ExportError, ImageInput, InputSpec, head
+from edgefew_runtime.frames import Pixels, RawFrame
 from edgefew_runtime.session import Session
 
 from .episodes import EpisodeSampler
@@ -50,12 +50,16 @@ class ProofFrames:
     sources: npt.NDArray[np.int64] | None
 
 
-def golden_frames(spec: InputSpec, seed: int = 0) -> list[Pixels]:
+def golden_frames(spec: InputSpec, seed: int = 0) -> list[RawFrame]:
     """Frames to test a device with: smooth shapes and noise, at the backbone's size and at others, odd ones among them.
 
     They are made, not taken from the training data: a bundle travels, and must not carry anybody's pictures.
     """
     rng = np.random.default_rng(seed)
+    if not isinstance(spec, ImageInput):
+        samples, channels = spec.raw_shape
+        counts = [samples] * 4 + [3 * samples, samples // 2 + 1, 2 * samples + 1, samples + 5]
+        return [_waves(rng, count, channels) for count in counts]
     height, width = spec.size
     sizes = [(height, width)] * 4 + [
         (2 * height + 1, 3 * width),
@@ -82,15 +86,26 @@ def _shapes(rng: np.random.Generator, height: int, width: int) -> Pixels:
     return np.asarray(np.clip(frame + rng.normal(0, 3, frame.shape), 0, 255), np.uint8)
 
 
+def _waves(rng: np.random.Generator, samples: int, channels: int) -> npt.NDArray[np.float32]:
+    """Three sines and a spike a channel, with a little noise and an offset: float32 [samples, channels]."""
+    time = (np.arange(samples)[:, None] + 0.5) / samples
+    window = rng.normal(0, 0.02, (samples, channels)) + rng.normal(0, 1, channels)
+    for _ in range(3):
+        cycles, phase, height = rng.uniform([1, 0, 0.2], [9, 2 * np.pi, 1], (channels, 3)).T
+        window += height * np.sin(2 * np.pi * cycles * time + phase)
+    place, height = rng.uniform([0.2, 1], [0.8, 3], (channels, 2)).T
+    return np.asarray(window + height * np.exp(-0.5 * ((time - place) / 0.02) ** 2), np.float32)
+
+
 def compare_embeddings(
-    frames: Sequence[Pixels], reference: Embed, session: Session, native: tuple[int, int]
+    frames: Sequence[RawFrame], reference: Embed, session: Session, native: tuple[int, ...]
 ) -> dict[str, Any]:
     """How far the bundle's embeddings are from the source's own.
 
     Raises:
         ExportError: further than `MAX_ERROR` or `MIN_COSINE` allow, or dependent on the rest of the batch.
     """
-    same_size = np.stack([frame for frame in frames if frame.shape[:2] == native])
+    same_size = np.stack([frame for frame in frames if frame.shape == native])
     sized: dict[str, dict[str, float]] = {}
     for batch in BATCH_SIZES:
         chosen = np.resize(same_size, (batch, *same_size.shape[1:]))
@@ -104,7 +119,7 @@ def compare_embeddings(
             "cosine_min": float((ours * theirs).sum(axis=1).min()),
             "max_change_by_batch": float(np.abs(ours - alone).max()),
         }
-    resized = [frame for frame in frames if frame.shape[:2] != native]
+    resized = [frame for frame in frames if frame.shape != native]
     cosines = (np.concatenate([session.run({"frames": f[None]})[0] for f in resized]) * reference(resized)).sum(axis=1)
     worst = max(max(v["max_abs_error"], v["max_change_by_batch"]) for v in sized.values())
     if not worst <= MAX_ERROR:

@@ -44,7 +44,8 @@ from .errors import (
     UnknownClassError,
 )
 from .gallery import EnrolledClass, EnrolledExample, Event, Example, Gallery, GalleryState, Merged, Task
-from .manifest import InputSpec, Manifest
+from .input_spec import ImageInput, InputSpec, SignalInput
+from .manifest import Manifest
 from .operating_point import CoveragePoint, OperatingPoint, Promise
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ __all__ = [
     "GalleryLockedError",
     "GalleryMismatchError",
     "GalleryState",
+    "ImageInput",
     "InputSpec",
     "LabelError",
     "LeaveOneOut",
@@ -103,6 +105,7 @@ __all__ = [
     "Rejection",
     "RuntimeMissingError",
     "SelfTestError",
+    "SignalInput",
     "SignatureError",
     "SourceError",
     "Task",

@@ -21,7 +21,7 @@ from . import head
 from .bundle import Bundle
 from .classifier import Classifier
 from .errors import EdgeFewError
-from .frames import Pixels
+from .frames import RawFrame
 from .gallery import Example, Gallery
 from .loading import load_embedder
 from .processor import physical_cores, processor_name
@@ -35,9 +35,6 @@ SHOTS = 25
 
 STARTS = 5
 """Programs started to measure start-up, after one that finds an empty cache."""
-
-CAMERA = (480, 640)
-"""Height and width of the larger frame; the smaller is the size that the network sees."""
 
 _WARM_UP = 3
 _LABEL = "bench"
@@ -68,8 +65,7 @@ class FrameCost:
     """What frames of one size cost.
 
     Attributes:
-        height: of the frame, in pixels.
-        width: of the frame, in pixels.
+        shape: of the frame: height, width and 3 colours in pixels, or samples and channels.
         embed: one run of the embed graph on one frame, and nothing else.
         classify: `Classifier.classify` of the same frame, in turn with `embed`.
         classify_adds_ms: the median difference between the two.
@@ -77,8 +73,7 @@ class FrameCost:
         enroll_25: the same for 25 frames in one call.
     """
 
-    height: int
-    width: int
+    shape: tuple[int, ...]
     embed: Timing
     classify: Timing
     classify_adds_ms: float
@@ -211,7 +206,7 @@ class _Way:
             variant=self.variant,
             cache=self.scratch / "session-cache",
         )
-        sizes = dict.fromkeys([bundle.manifest.input.size, CAMERA])
+        shapes = dict.fromkeys([bundle.manifest.input.raw_shape, bundle.manifest.input.larger_shape])
         return Measurement(
             self.variant,
             self.profile,
@@ -219,7 +214,7 @@ class _Way:
             self.provider,
             session.provider,
             self._start(bundle, gallery),
-            tuple(_frame_cost(bundle, session, gallery, self.scratch, size, runs) for size in sizes),
+            tuple(_frame_cost(bundle, session, gallery, self.scratch, shape, runs) for shape in shapes),
         )
 
     def _start(self, bundle: Bundle, gallery: Path | None) -> StartCost:
@@ -262,12 +257,12 @@ def _first_answer(settings: dict[str, Any]) -> tuple[float, float | None]:
 
 
 def _frame_cost(
-    bundle: Bundle, session: Session, gallery: Path | None, scratch: Path, size: tuple[int, int], runs: int
+    bundle: Bundle, session: Session, gallery: Path | None, scratch: Path, shape: tuple[int, ...], runs: int
 ) -> FrameCost:
     rng = np.random.default_rng(0)
 
-    def frames(count: int) -> list[Pixels]:
-        return [rng.integers(0, 256, (*size, 3), np.uint8) for _ in range(count)]
+    def frames(count: int) -> list[RawFrame]:
+        return [bundle.manifest.input.noise(rng, shape) for _ in range(count)]
 
     dimension = bundle.manifest.dimension
     with Classifier(bundle, Gallery(gallery, bundle.id, dimension), session) as classifier:
@@ -277,11 +272,11 @@ def _frame_cost(
         inputs = {"frames": frame[None]}
         embed, classify = _in_turn(lambda: session.run(inputs), lambda: classifier.classify(frame), runs)
     added = float(np.median(np.subtract(classify, embed))) * 1e3
-    with Classifier(bundle, Gallery(scratch / f"{size[0]}.gallery", bundle.id, dimension), session) as classifier:
+    with Classifier(bundle, Gallery(scratch / f"{shape[0]}.gallery", bundle.id, dimension), session) as classifier:
         _fill(classifier.gallery, dimension)
         one = [_enroll(classifier, frames(1)) for _ in range(_WARM_UP + runs)][_WARM_UP:]
         many = [_enroll(classifier, frames(SHOTS)) for _ in range(1 + max(_WARM_UP, runs // 10))][1:]
-    return FrameCost(*size, Timing.of(embed), Timing.of(classify), round(added, 4), Timing.of(one), Timing.of(many))
+    return FrameCost(shape, Timing.of(embed), Timing.of(classify), round(added, 4), Timing.of(one), Timing.of(many))
 
 
 def _in_turn(first: Callable[[], Any], second: Callable[[], Any], runs: int) -> tuple[list[float], list[float]]:
@@ -293,7 +288,7 @@ def _in_turn(first: Callable[[], Any], second: Callable[[], Any], runs: int) -> 
     return taken[0][_WARM_UP:], taken[1][_WARM_UP:]
 
 
-def _enroll(classifier: Classifier, frames: list[Pixels]) -> float:
+def _enroll(classifier: Classifier, frames: list[RawFrame]) -> float:
     seconds = _seconds(lambda: classifier.enroll(_LABEL, frames))
     classifier.forget(_LABEL)  # so that every run finds the same gallery
     return seconds

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from .errors import BundleCorruptError, BundleError, BundleFormatError, SignatureError
 from .file_hash import file_sha256
-from .frames import Pixels
+from .frames import RawFrame
 from .manifest import Manifest
 from .regular_file import checked_size, open_regular, read_regular, shown
 
@@ -130,8 +130,8 @@ class Bundle:
         described = _json(self.path, self._files, f"{component}/component.json").get("variants")
         return list(described) if isinstance(described, dict) else []
 
-    def golden(self) -> tuple[list[Pixels], npt.NDArray[np.float32]]:
-        """Raw frames, each uint8 [H, W, 3], and the embeddings that PyTorch gave for them, float32 [n, d]."""
+    def golden(self) -> tuple[list[RawFrame], npt.NDArray[np.float32]]:
+        """Raw frames, as the input has them, and the embeddings that PyTorch gave for them, float32 [n, d]."""
         from .packed import read_stored  # zipfile costs start-up time that a bundle's other parts need not pay
 
         content = self._files.get(GOLDEN_FILE, b"")
@@ -141,8 +141,8 @@ class Bundle:
             frames = [_array(entries[f"frame_{i}.npy"]) for i in range(len(embeddings))]
             if not frames or embeddings.dtype != np.float32 or embeddings.shape[1:] != (self.manifest.dimension,):
                 raise ValueError(f"embeddings {embeddings.dtype} {embeddings.shape}")
-            if any(f.dtype != np.uint8 or f.ndim != 3 or f.shape[2] != 3 for f in frames):
-                raise ValueError("a frame that is not uint8 [H, W, 3]")
+            if not all(self.manifest.input.takes(frame) for frame in frames):
+                raise ValueError(f"a frame that is no {self.manifest.input.dtype} {self.manifest.input.kind}")
             return frames, embeddings
         except Exception as error:  # numpy's reader of headers raises errors of a dozen types
             raise BundleFormatError(

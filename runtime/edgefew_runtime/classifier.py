@@ -16,7 +16,7 @@ from . import head
 from .answer import Answer, Decision
 from .bundle import Bundle
 from .errors import EnrollmentRefusedError, FrameError, UnknownClassError
-from .frames import Frame, FrameLike, load_frame
+from .frames import Frame, FrameLike
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
 from .gallery.records import Stored, check_label
 from .loading import load_embedder
@@ -27,6 +27,7 @@ from .session import CPU, DEFAULT_PROFILE, Session
 if TYPE_CHECKING:
     from .doctor import Diagnosis
     from .frame_quality import FrameQuality
+    from .signal_quality import SignalQuality
 
 FALSE_ACCEPT_RATE = 0.05
 """The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
@@ -203,7 +204,7 @@ class Classifier:
 
     def embed(self, frames: Iterable[FrameLike]) -> head.Embeddings:
         """Unit vectors of the frames: float32 [n, d]. Frames of one size run together."""
-        return self._embed(load_frame(frame) for frame in frames)
+        return self._embed(self.bundle.manifest.input.load(frame) for frame in frames)
 
     def enroll(
         self,
@@ -219,7 +220,8 @@ class Classifier:
 
         Args:
             label: the class's name; a new one, or one that is enrolled already.
-            frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images.
+            frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images; for a bundle of signals
+                paths, bytes or arrays [samples, channels].
             actor: who enrolls, for the log.
             strict: enroll none if something looks wrong with one of them.
             keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`); those
@@ -306,7 +308,8 @@ class Classifier:
 
     def classify(self, frame: FrameLike) -> Answer:
         """What the frame is taken for."""
-        return self._current().answer(self._session.run({"frames": load_frame(frame).pixels[None]})[0][0])
+        loaded = self.bundle.manifest.input.load(frame)
+        return self._current().answer(self._session.run({"frames": loaded.values[None]})[0][0])
 
     def classify_many(self, frames: Iterable[FrameLike]) -> list[Answer]:
         """What each frame is taken for; frames of one size run together."""
@@ -338,45 +341,46 @@ class Classifier:
             result = np.empty((len(batch), self.bundle.manifest.dimension), np.float32)
             by_shape: dict[tuple[int, ...], list[int]] = {}
             for index, frame in enumerate(batch):
-                by_shape.setdefault(frame.pixels.shape, []).append(index)
+                by_shape.setdefault(frame.values.shape, []).append(index)
             for indices in by_shape.values():
-                pixels = [batch[i].pixels for i in indices]
-                stacked = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)  # one frame need not be copied
+                values = [batch[i].values for i in indices]
+                stacked = values[0][None] if len(values) == 1 else np.stack(values)  # one frame need not be copied
                 result[indices] = self._session.run({"frames": stacked})[0]
             parts.append(result)
         return np.concatenate(parts) if parts else np.empty((0, self.bundle.manifest.dimension), np.float32)
 
     def _examples(
         self, frames: FrameLike | Sequence[FrameLike], keep_frames: bool = False, *, measured: bool = False
-    ) -> tuple[list[Example], list[FrameQuality]]:
+    ) -> tuple[list[Example], list[FrameQuality | SignalQuality]]:
         """The frames as examples, and on request what can be told of each without the network."""
-        from .frame_quality import frame_quality
-
         many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
         if not many:
             raise FrameError("No frame was given; at least one was expected.")
+        spec = self.bundle.manifest.input
         seen: list[tuple[str, str, bytes | None]] = []
-        quality: list[FrameQuality] = []
+        quality: list[FrameQuality | SignalQuality] = []
 
         def loaded() -> Iterator[Frame]:
             for given in many:
-                frame = load_frame(given)
+                frame = spec.load(given)
                 seen.append((frame.name, frame.sha256(), pack_frame(frame) if keep_frames else None))
                 if measured:
-                    quality.append(frame_quality(frame.pixels))
+                    quality.append(spec.quality(frame.values))
                 yield frame
 
         embeddings = self._embed(loaded())
         for (name, _, _), good in zip(seen, head.valid_rows(embeddings), strict=True):
             if not good:
-                raise FrameError(f"{name} gives no usable embedding (zero or not a number). Leave it out.")
+                raise FrameError(f"{name} gives no usable embedding (flat, zero or not a number). Leave it out.")
         examples = [
             Example(row, name, digest, frame=kept)
             for row, (name, digest, kept) in zip(head.to_grid(embeddings), seen, strict=True)
         ]
         return examples, quality
 
-    def _diagnose(self, label: str, examples: list[Example], quality: list[FrameQuality]) -> Diagnosis:
+    def _diagnose(
+        self, label: str, examples: list[Example], quality: Sequence[FrameQuality | SignalQuality]
+    ) -> Diagnosis:
         # What a program needs that enrolls, and one that only classifies does not.
         from .doctor import diagnose
 
@@ -430,7 +434,7 @@ def _batches(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:
     held = 0
     for frame in frames:
         batch.append(frame)
-        held += frame.pixels.shape[0] * frame.pixels.shape[1]
+        held += frame.values.shape[0] * frame.values.shape[1]
         if len(batch) == most or held >= _BATCH_PIXELS:
             yield batch
             batch, held = [], 0

@@ -18,6 +18,7 @@ from .gallery import Example, Task
 from .leave_one_out import LeaveOneOut, left_out, turned_away
 from .manifest import Manifest
 from .operating_point import NEAR_DUPLICATE, CoveragePoint, OperatingPoint, around, bundle_point
+from .signal_quality import CLIPPED, SignalQuality
 
 SMALL = 0.5
 """A frame with a side under this share of what the network sees is mostly made up by enlarging."""
@@ -41,8 +42,8 @@ class Finding:
     """One thing that looks wrong with an example.
 
     Attributes:
-        kind: "too small", "too dark", "blank", "blurred", "near-duplicate", "outlier", "closer to another class" or
-            "closer to what it is not".
+        kind: of an image "too small", "too dark", "blank" or "blurred"; of a signal "too short", "flat" or "clipped";
+            of both "near-duplicate", "outlier", "closer to another class" or "closer to what it is not".
         text: the same for people, with what was measured.
         other: the class or example that it is about, if any.
     """
@@ -95,7 +96,7 @@ class Diagnosis:
 def diagnose(
     label: str,
     new: Sequence[Example],
-    quality: Sequence[FrameQuality],
+    quality: Sequence[FrameQuality | SignalQuality],
     held: Sequence[Example],
     rejected: Sequence[Example],
     task: Task,
@@ -125,7 +126,10 @@ def diagnose(
     similar = rows @ rows.T
     reports = []
     for number, (example, measured) in enumerate(zip(new, quality, strict=True), start=len(held)):
-        findings = [*_looks(measured, manifest.input.size), *_duplicates(similar[number, :number], names)]
+        findings = [
+            *_bad_frame(measured, manifest.input.size),
+            *_duplicates(similar[number, :number], names, manifest.input.noun),
+        ]
         if shows[number]:
             place = int(shows[:number].sum())
             findings += _misplaced(scores, place, outlier, typical)
@@ -154,7 +158,23 @@ def _score(rows: head.Embeddings, label: str, negatives: head.Embeddings, task: 
     return left_out((label,) * len(rows), rows, sums, others, task.prototypes, task.labels, task.rejected, away)
 
 
-def _looks(measured: FrameQuality, size: tuple[int, int]) -> Iterator[Finding]:
+def _bad_frame(measured: FrameQuality | SignalQuality, size: tuple[int, ...]) -> Iterator[Finding]:
+    return _looks(measured, size) if isinstance(measured, FrameQuality) else _signal_looks(measured, size[0])
+
+
+def _signal_looks(measured: SignalQuality, samples: int) -> Iterator[Finding]:
+    if measured.samples < SMALL * samples:
+        seen = f"{measured.samples} samples; the network looks at {samples}"
+        yield Finding("too short", f"too short: {seen}. Record at a higher rate, or cut out a whole window")
+    if measured.flat:
+        which = f"channel {', '.join(map(str, measured.flat))} (from 0)" if measured.channels > 1 else "it"
+        yield Finding("flat", f"flat: {which} does not vary. Check that the sensor is connected")
+    if measured.clipped > CLIPPED:
+        seen = f"{measured.clipped:.0%} of a channel's samples lie flat at its extremes"
+        yield Finding("clipped", f"clipped: {seen} ({CLIPPED:.0%} is the most). Lower the sensor's gain")
+
+
+def _looks(measured: FrameQuality, size: tuple[int, ...]) -> Iterator[Finding]:
     height, width = size
     if measured.height < SMALL * height or measured.width < SMALL * width:
         seen = f"{measured.width} × {measured.height} pixels; the network looks at {width} × {height}"
@@ -169,12 +189,12 @@ def _looks(measured: FrameQuality, size: tuple[int, int]) -> Iterator[Finding]:
         yield Finding("too dark", f"too dark: the brightest parts reach {measured.bright:.0f} of 255. Give more light")
 
 
-def _duplicates(similar: npt.NDArray[np.float32], names: Sequence[str]) -> Iterator[Finding]:
+def _duplicates(similar: npt.NDArray[np.float32], names: Sequence[str], noun: str) -> Iterator[Finding]:
     """Of two that are alike, the later one is the duplicate."""
     if len(similar) and similar.max() > NEAR_DUPLICATE:
         twin = names[int(similar.argmax())]
         name = PurePath(twin).name
-        yield Finding("near-duplicate", f"nearly the same picture as {name}: it adds nothing", twin)
+        yield Finding("near-duplicate", f"nearly the same {noun} as {name}: it adds nothing", twin)
 
 
 def _misplaced(scores: LeaveOneOut, number: int, outlier: float, typical: float | None) -> Iterator[Finding]:
@@ -244,6 +264,8 @@ def _advice(diagnosis: Diagnosis, examples: int, task: Task, manifest: Manifest)
         yield f"look at {', '.join(bad[:3])}{' …' * (len(bad) > 3)}: leave out what does not show {diagnosis.label!r}"
     if any(f.kind in ("blank", "blurred", "too dark", "too small") for r in diagnosis.examples for f in r.findings):
         yield "take the pictures that are blank, blurred, dark or small again"
+    if any(f.kind in ("too short", "flat", "clipped") for r in diagnosis.examples for f in r.findings):
+        yield "record the windows that are short, flat or clipped again"
     if diagnosis.confused_with is not None and diagnosis.recognised < _MOST * diagnosis.judged:
         missed = diagnosis.judged - diagnosis.recognised
         other = diagnosis.confused_with
@@ -257,21 +279,23 @@ def _advice(diagnosis: Diagnosis, examples: int, task: Task, manifest: Manifest)
             f"{len(diagnosis.strangers)} of the strangers given to calibrate with look like {diagnosis.label!r} "
             f"(examples {listed}): if they are, take them out with edgefew forget --example"
         )
-    if (gain := _gain(manifest.operating_points, max(1, len(task.labels)), examples)) is not None:
+    if (
+        gain := _gain(manifest.operating_points, max(1, len(task.labels)), examples, manifest.input.variety)
+    ) is not None:
         yield gain
 
 
-def _gain(points: Sequence[OperatingPoint], way: int, examples: int) -> str | None:
+def _gain(points: Sequence[OperatingPoint], way: int, examples: int, variety: str) -> str | None:
     """What more examples would bring, by what the bundle measured on unseen classes."""
     now = bundle_point(points, way, (examples, examples), _RATE)
     if now is None or now.recall is None:
-        return "add examples from other sides, days and lights" if examples < _FEW else None
+        return f"add examples from other {variety}" if examples < _FEW else None
     like = [p for p in points if (p.way, p.false_accept_rate) == (now.way, now.false_accept_rate)]
     better = [p for p in like if p.shot > examples and p.recall is not None and p.recall > now.recall + _WORTH_IT]
     if not better:
         return None
     best = min(better, key=lambda p: p.shot)
     return (
-        f"add {best.shot - examples} more from other sides, days and lights: of unseen classes, {best.recall:.0%} of "
+        f"add {best.shot - examples} more from other {variety}: of unseen classes, {best.recall:.0%} of "
         f"frames were recognised with {best.shot} examples, {now.recall:.0%} with {now.shot}"
     )

@@ -95,10 +95,11 @@ def check_episodes(bundle: Bundle, session: Session, data: LabelledFolder, varia
 
     Raises:
         SelfTestError: it is lower than the report's by more than the 95 % interval of their difference.
-        DataError: the folder allows no such episodes.
-        FrameError: an image cannot be read.
+        DataError: the folder allows no such episodes, or holds frames of another kind.
+        FrameError: a frame cannot be read.
         BundleFormatError: the report states no accuracy.
     """
+    data.check_kind(bundle.manifest.input)
     report = bundle.report()
     stated = _stated_accuracy(bundle.path, report, variant)
     sampler = EpisodeSampler(

@@ -31,7 +31,7 @@ def main() -> None:
     )
     store = Gallery(settings["gallery"], bundle.id, bundle.manifest.dimension)
     with Classifier(bundle, store, session) as classifier:
-        classifier.classify(np.zeros((*bundle.manifest.input.size, 3), np.uint8))
+        classifier.classify(np.zeros(bundle.manifest.input.raw_shape, bundle.manifest.input.dtype))
     sys.stdout.write(json.dumps({"provider": session.provider, "peak_memory_mb": peak_memory_mb()}) + "\n")
     sys.stdout.flush()
 

@@ -1,6 +1,7 @@
-"""A frame, however it comes, as raw pixels: uint8 [H, W, 3], RGB, upright, on white.
+"""A frame, and an image, however it comes, as one: raw pixels uint8 [H, W, 3], RGB, upright, on white.
 
-Nothing is resized or normalised here: that is inside the embed graph, so that every host does it alike.
+Nothing is resized or normalised here: that is inside the embed graph, so that every host does it alike. Signals are
+read by `signals.load_signal`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+RawFrame: TypeAlias = npt.NDArray[Any]
+"""What an embed graph takes: uint8 [H, W, 3], or float32 [samples, channels]."""
+
 FrameLike: TypeAlias = "str | Path | bytes | npt.NDArray[Any] | Image.Image"
 
 _UINT8 = np.dtype(np.uint8)
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+SIGNAL_SUFFIXES = frozenset({".csv", ".npy"})
 
 MAX_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: a few KB of PNG can unpack to gigabytes."""
@@ -42,31 +47,31 @@ MAX_FILE_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class Frame:
-    """Raw pixels and where they came from.
+    """A raw frame and where it came from.
 
     Attributes:
-        pixels: uint8 [H, W, 3], RGB.
+        values: of an image the pixels, uint8 [H, W, 3], RGB; of a signal float32 [samples, channels].
         name: the path (what cannot be shown, as escapes), or "array", "image" or "bytes".
-        encoded: the file's bytes, if it came as a file.
+        encoded: the image file's bytes, if it came as one.
     """
 
-    pixels: Pixels
+    values: RawFrame
     name: str
     encoded: bytes | None = None
 
     def sha256(self) -> str:
-        """A hash of the file's bytes, or of the pixels: the same picture is not enrolled twice."""
+        """A hash of the image file's bytes, or of the values: the same frame is not enrolled twice."""
         if self.encoded is not None:
             return hashlib.sha256(self.encoded).hexdigest()
-        digest = hashlib.sha256(repr(self.pixels.shape).encode())
-        digest.update(self.pixels.data)
+        digest = hashlib.sha256(repr(self.values.shape).encode())
+        digest.update(self.values.data)
         return digest.hexdigest()
 
 
 def load_frame(frame: FrameLike) -> Frame:
-    """The frame as raw pixels; anything but an upright RGB picture is converted or refused.
+    """An image as raw pixels; anything but an upright RGB picture is converted or refused.
 
-    >>> load_frame(np.zeros((4, 6), np.uint8)).pixels.shape
+    >>> load_frame(np.zeros((4, 6), np.uint8)).values.shape
     (4, 6, 3)
 
     A path or bytes: PNG, JPEG, BMP or WebP; the camera's rotation mark (EXIF) is obeyed, transparency becomes white.
@@ -84,7 +89,7 @@ def load_frame(frame: FrameLike) -> Frame:
         return Frame(_from_array(np.asarray(frame)), "array")
     if isinstance(frame, (str, Path)):
         path = Path(frame)
-        return _decode(_read(path), shown(path))
+        return _decode(read_file(path), shown(path))
     if isinstance(frame, (bytes, bytearray, memoryview)):
         return _decode(bytes(frame), "bytes")
     pillow = sys.modules.get("PIL.Image")  # who gives a Pillow image has imported it; nobody else pays for it
@@ -123,13 +128,18 @@ def _check_size(width: int, height: int, name: str) -> None:
         )
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a frame's file.
+
+    Raises:
+        FrameError: it is not there, is no plain file, is too large or cannot be read.
+    """
     try:
         return read_regular(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise FrameError(f"There is no file {shown(path)}. Check the path.") from None
     except IsADirectoryError:
-        raise FrameError(f"{shown(path)} is a folder, an image file was expected. Name the files in it.") from None
+        raise FrameError(f"{shown(path)} is a folder, a file was expected. Name the files in it.") from None
     except OSError as error:
         raise FrameError(f"{shown(path)} cannot be read: {error.strerror or error}.") from None
 
@@ -150,7 +160,10 @@ def _decode(data: bytes, name: str) -> Frame:
         raise FrameError(f"{name} unpacks to more than {MAX_PIXELS:,} pixels and was not opened.") from None
     except UnidentifiedImageError:
         expected = "PNG, JPEG, BMP or WebP was expected"
-        raise FrameError(f"{name} is not an image that can be read ({expected}). Check the file.") from None
+        told = (
+            "This bundle takes images, no signals" if Path(name).suffix.lower() in SIGNAL_SUFFIXES else "Check the file"
+        )
+        raise FrameError(f"{name} is not an image that can be read ({expected}). {told}.") from None
     except Exception as error:  # Pillow's parsers raise errors of a dozen types on damaged headers
         raise _damaged(name, error) from None
     with image:

@@ -1,7 +1,7 @@
-"""A labelled folder: a class is a folder that holds images.
+"""A labelled folder: a class is a folder that holds images, or windows of a signal.
 
 Folders may be nested (`Alphabet/character01/*.png`): the class is then `Alphabet/character01` and `Alphabet` is its
-group. A pattern on the file name tells the *source* of an image (design family, smear, track, speaker): support
+group. A pattern on the file name tells the *source* of a frame (design family, smear, track, speaker, patient): support
 and query of an episode never share one.
 """
 
@@ -11,7 +11,7 @@ import fnmatch
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,24 +19,31 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import DataError, FrameError
-from .frames import IMAGE_SUFFIXES, Pixels, load_frame
+from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, RawFrame, load_frame
+from .input_spec import InputSpec
+from .signals import load_signal
+
+SUFFIXES = {"image": IMAGE_SUFFIXES, "signal": SIGNAL_SUFFIXES}
+"""The suffixes of the files of each kind of frame."""
 
 
 @dataclass(frozen=True)
 class LabelledFolder:
-    """The images of a folder with their classes and sources; `n` images, `c` classes.
+    """The frames of a folder with their classes and sources; `n` frames, `c` classes.
 
     Attributes:
         root: the folder.
+        kind: "image" or "signal".
         files: `n` paths, sorted, relative to the root.
         classes: `c` names, sorted.
         labels: int64 [n], index into `classes`.
-        sources: int64 [n], a number for each source; None if no pattern was given, and then every image stands for
+        sources: int64 [n], a number for each source; None if no pattern was given, and then every frame stands for
             itself.
         groups: int64 [c], a number for each class's parent folder.
     """
 
     root: Path
+    kind: str
     files: tuple[str, ...]
     classes: tuple[str, ...]
     labels: npt.NDArray[np.int64]
@@ -49,11 +56,12 @@ class LabelledFolder:
     def select_classes(
         self, wanted: Sequence[int] | npt.NDArray[np.int64]
     ) -> tuple[LabelledFolder, npt.NDArray[np.int64]]:
-        """The same folder with only these classes, and which images (index into `files`) it kept."""
+        """The same folder with only these classes, and which frames (index into `files`) it kept."""
         wanted = np.sort(np.asarray(wanted, dtype=np.int64))
         kept = np.flatnonzero(np.isin(self.labels, wanted))
         folder = LabelledFolder(
             self.root,
+            self.kind,
             tuple(self.files[i] for i in kept),
             tuple(self.classes[i] for i in wanted),
             np.searchsorted(wanted, self.labels[kept]),
@@ -62,35 +70,49 @@ class LabelledFolder:
         )
         return folder, kept
 
+    def check_kind(self, spec: InputSpec) -> None:
+        """Refuse a folder of another kind of frame than a network takes.
+
+        Raises:
+            DataError: it is of another kind.
+        """
+        if self.kind != spec.kind:
+            raise DataError(f"{self.root} holds {self.kind}s; the network takes {spec.kind}s. Give another folder.")
+
     def content_sha256(self) -> str:
-        """A hash over names and bytes of all images: two folders with the same hash hold the same data."""
+        """A hash over names and bytes of all files: two folders with the same hash hold the same data."""
         total = hashlib.sha256()
         for file in self.files:
             try:
                 content = (self.root / file).read_bytes()
             except OSError:
-                content = b""  # reading it as an image says what is wrong
+                content = b""  # reading it as a frame says what is wrong
             total.update(os.fsencode(file) + b"\0" + hashlib.sha256(content).digest())
         return total.hexdigest()
 
 
-def read_labelled_folder(root: Path, source_pattern: str | None = None, exclude: Sequence[str] = ()) -> LabelledFolder:
-    r"""The images under `root` with their classes.
+def read_labelled_folder(
+    root: Path, source_pattern: str | None = None, exclude: Sequence[str] = (), kind: str | None = None
+) -> LabelledFolder:
+    r"""The images or signals under `root` with their classes.
 
     Args:
         root: a folder of class folders, nested or not.
         source_pattern: a regular expression, searched in each file name; its group `source`, or else its first
             group, or
-            else the whole match is the image's source. Example: ``^(smear\d+)_``.
+            else the whole match is the frame's source. Example: ``^(smear\d+)_``.
         exclude: shell patterns of class names to leave out, such as ``Greek/*``.
+        kind: "image" or "signal"; whichever the folder holds if not given.
 
     Raises:
-        DataError: no such folder, no images in it, or a name in which the pattern finds nothing.
+        DataError: no such folder, no frames in it, files of both kinds, or a name in which the pattern finds nothing.
     """
     if not root.is_dir():
         seen = "is a file" if root.exists() else "does not exist"
         raise DataError(f"{root} {seen}; a folder of class folders was expected. Check the path.")
-    paths = sorted(path.relative_to(root) for path in _image_files(root))
+    found = {name: sorted(path.relative_to(root) for path in _files(root, SUFFIXES[name])) for name in SUFFIXES}
+    kind = _kind(root, found) if kind is None else kind
+    paths = found[kind]
     for pattern in exclude:
         kept = [p for p in paths if not fnmatch.fnmatchcase(p.parent.as_posix(), pattern)]
         if len(kept) == len(paths):
@@ -100,22 +122,24 @@ def read_labelled_folder(root: Path, source_pattern: str | None = None, exclude:
         paths = kept
     if not paths:
         raise DataError(
-            f"{root} holds no images (PNG, JPEG, BMP, WebP) in class folders. Expected: {root.name}/CLASS/*.png."
+            f"{root} holds no {kind}s ({_NAMED[kind]}) in class folders. Expected: {root.name}/CLASS/*"
+            f"{'.png' if kind == 'image' else '.npy'}."
         )
     if loose := [p for p in paths if p.parent == Path()]:
         raise DataError(
-            f"{root / loose[0]} lies in no class folder ({len(loose)} such images). Move each into a folder "
+            f"{root / loose[0]} lies in no class folder ({len(loose)} such {kind}s). Move each into a folder "
             "named after its class."
         )
     names = [p.parent.as_posix() for p in paths]
     classes = sorted(set(names))
     for parent in {Path(c).parent.as_posix() for c in classes} & set(classes):
         raise DataError(
-            f"{root / parent} holds images and class folders. Move the images into a class folder of their own."
+            f"{root / parent} holds {kind}s and class folders. Move the {kind}s into a class folder of their own."
         )
     parents = [Path(c).parent.as_posix() for c in classes]
     return LabelledFolder(
         root,
+        kind,
         tuple(p.as_posix() for p in paths),
         tuple(classes),
         _number(names, classes),
@@ -124,14 +148,27 @@ def read_labelled_folder(root: Path, source_pattern: str | None = None, exclude:
     )
 
 
-def _image_files(root: Path) -> Iterator[Path]:
-    """Image files below a folder, links to folders followed; not those whose own or whose folder's name is hidden."""
+_NAMED = {"image": "PNG, JPEG, BMP, WebP", "signal": ".npy, .csv"}
+
+
+def _kind(root: Path, found: Mapping[str, Sequence[Path]]) -> str:
+    """The kind of frames that a folder's class folders hold; images where they hold none."""
+    # A table beside the class folders is no frame.
+    several = [name for name, paths in found.items() if any(path.parent != Path() for path in paths)]
+    if len(several) > 1:
+        counts = " and ".join(f"{len(found[name])} {name}s ({found[name][0]}, …)" for name in several)
+        raise DataError(f"{root} holds {counts}. Say which to take with --kind, or keep them apart.")
+    return several[0] if several else "image"
+
+
+def _files(root: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """Files of these suffixes below a folder, links to folders followed; none that is hidden or in a hidden folder."""
     seen = set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         below[:] = sorted(name for name in below if not name.startswith(".") and real not in seen)
         if real not in seen:
-            yield from (Path(folder, n) for n in files if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != ".")
+            yield from (Path(folder, n) for n in files if Path(n).suffix.lower() in suffixes and n[0] != ".")
         seen.add(real)
 
 
@@ -162,20 +199,27 @@ def _sources(file_names: list[str], pattern: str | None) -> npt.NDArray[np.int64
 
 def read_frames(
     folder: LabelledFolder, on_bad: Callable[[FrameError], None] | None = None
-) -> Iterator[tuple[int, Pixels]]:
-    """Each image of the folder: its index into `files` and its pixels, uint8 [H, W, 3].
+) -> Iterator[tuple[int, RawFrame]]:
+    """Each frame of the folder: its index into `files` and its values, uint8 [H, W, 3] or float32 [samples, channels].
+
+    All windows of a signal must have the channels of the first.
 
     Args:
         folder: what to read.
-        on_bad: called for an image that cannot be read, which is then left out; without it, the error is raised.
+        on_bad: called for a frame that cannot be read, which is then left out; without it, the error is raised.
 
     Raises:
-        FrameError: an image cannot be read; the message has its path.
+        FrameError: a frame cannot be read; the message has its path.
     """
+    channels: int | None = None
     for index, file in enumerate(folder.files):
         try:
-            yield index, load_frame(folder.root / file).pixels
+            path = folder.root / file
+            values = (load_frame(path) if folder.kind == "image" else load_signal(path, channels)).values
         except FrameError as error:
             if on_bad is None:
                 raise
             on_bad(error)
+            continue
+        channels = values.shape[-1]
+        yield index, values

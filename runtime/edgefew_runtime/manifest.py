@@ -3,93 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import BundleFormatError
+from .input_spec import InputSpec
 from .operating_point import CoveragePoint, OperatingPoint, is_number
 
 MAX_SCALE = 1e6
 """Beyond it the softmax is a maximum, and float32 comes to its end."""
 
-FITS = ("stretch", "crop", "letterbox")
-"""How a frame of another shape is made to fit."""
-
 FORMAT = 1
 """The version of EdgeFew's part of the manifest. A reader refuses a higher one."""
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What the embed graph takes, and what it does to it first. For people and checks: the graph does it by itself.
-
-    Attributes:
-        kind: "image".
-        dtype: "uint8".
-        layout: "NHWC".
-        color: "RGB": what a caller gives.
-        size: height and width that the frame is resized to inside.
-        fit: how: one of `FITS`. "stretch" does not keep the aspect ratio, "crop" keeps the middle, "letterbox" keeps
-            all and puts grey bars beside it.
-        resize: "bilinear-antialias".
-        channels: 1 (grey, ITU-R 601 luma) or 3, as the backbone sees it.
-        order: "RGB" or "BGR", in which the backbone sees three channels.
-        mean: subtracted from value / 255, a number for each channel.
-        std: then divided by, a number for each channel.
-    """
-
-    kind: str
-    dtype: str
-    layout: str
-    color: str
-    size: tuple[int, int]
-    fit: str
-    resize: str
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    order: str = "RGB"
-
-    @classmethod
-    def image(
-        cls,
-        size: int | tuple[int, int],
-        channels: int,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        *,
-        fit: str = "stretch",
-        order: str = "RGB",
-    ) -> InputSpec:
-        """The specification of an image of a height and width; a square one for a single number."""
-        height, width = (size, size) if isinstance(size, int) else size
-        return cls(
-            "image",
-            "uint8",
-            "NHWC",
-            "RGB",
-            (height, width),
-            fit,
-            "bilinear-antialias",
-            channels,
-            mean,
-            std,
-            order,
-        )
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
-        """From the manifest's JSON."""
-        height, width = data["size"]
-        listed = {"size": (int(height), int(width)), "mean": tuple(data["mean"]), "std": tuple(data["std"])}
-        spec = cls(**{**data, **listed})
-        if spec.fit not in FITS or spec.order not in ("RGB", "BGR"):
-            raise ValueError(f"an input with the fit {spec.fit!r} and the order {spec.order!r}")
-        return spec
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the manifest's JSON has it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -155,11 +80,10 @@ class Manifest:
                 "must be above "
                 "0. Export the bundle again."
             )
-        if manifest.metric != "cosine" or manifest.input.kind != "image":
+        if manifest.metric != "cosine":
             raise BundleFormatError(
-                f"The bundle has the metric {manifest.metric!r} and inputs of kind {manifest.input.kind!r}; "
-                "this version of "
-                "edgefew-runtime knows cosine and image. Upgrade edgefew-runtime."
+                f"The bundle has the metric {manifest.metric!r}; this version of edgefew-runtime knows cosine. Upgrade "
+                "edgefew-runtime."
             )
         return manifest
 

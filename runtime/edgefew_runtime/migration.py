@@ -104,7 +104,7 @@ def _refuse_missing(examples: Sequence[EnrolledExample]) -> None:
 
 def _embed(classifier: Classifier, example: Example, kept: bytes | None) -> Example:
     frame = unpack_frame(kept or b"", example.source)
-    (row,) = classifier.embed([frame.pixels])
+    (row,) = classifier.embed([frame.values])
     if not head.valid_rows(row[None])[0]:
         raise MigrationError(f"{example.source} gives no usable embedding with the new bundle. Nothing was written.")
     return replace(example, embedding=head.to_grid(row[None])[0], frame=kept)

@@ -14,7 +14,7 @@ from edgefew_export.bundle_writer import export_bundle
 from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.labelled_folder import read_labelled_folder
 from edgefew_export.sources.trained import trained_source
-from edgefew_runtime import Bundle, CheckpointError, DataError, ExportError
+from edgefew_runtime import Bundle, CheckpointError, DataError, ExportError, InputSpec
 
 from tests.conftest import SOURCE_PATTERN, Cli, draw_folder
 
@@ -52,7 +52,9 @@ def test_nothing_of_the_build_machine_is_in_any_file(bundle: Path, checkpoint: P
 
 
 def test_no_frame_of_the_data_is_in_the_bundle(bundle: Path, checkpoint: Path) -> None:
-    held_out = {frame.tobytes() for frame in read_checkpoint(checkpoint).held_out.rgb()}
+    held_out = {
+        frame.tobytes() for frame in read_checkpoint(checkpoint).held_out.raw(InputSpec.image(16, 1, (0.5,), (0.5,)))
+    }
     frames, _ = Bundle.open(bundle).golden()
     assert not held_out & {frame.tobytes() for frame in frames}
 

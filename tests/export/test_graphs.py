@@ -142,7 +142,7 @@ def embedding(request: pytest.FixtureRequest) -> tuple[EmbeddingNetwork, InputSp
     channels = request.param
     spec = InputSpec.image(32, channels, (0.4,) * channels, (0.3,) * channels)
     torch.manual_seed(0)
-    network = EmbeddingNetwork(build_backbone("conv4", 32, channels), spec).eval()
+    network = EmbeddingNetwork(build_backbone("conv4", spec), spec).eval()
     model = serialize(embed_graph(network, spec), "embed", {})
     return network, spec, OrtSession(model), model
 
@@ -208,6 +208,6 @@ def test_the_file_keeps_the_bundles_rules(embedding: tuple) -> None:
 
 def test_a_network_in_training_mode_is_refused() -> None:
     spec = InputSpec.image(16, 1, (0.5,), (0.5,))
-    network = EmbeddingNetwork(build_backbone("conv4", 16, 1), spec).train()
+    network = EmbeddingNetwork(build_backbone("conv4", spec), spec).train()
     with pytest.raises(ExportError, match="training mode"):
         embed_graph(network, spec)

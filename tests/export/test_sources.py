@@ -11,7 +11,7 @@ import pytest
 import torch
 from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
 from edgefew_export.graphs import preprocessing_graph, serialize
-from edgefew_export.preprocessing import BARS, Preprocessing, resize
+from edgefew_export.preprocessing import BARS, preprocessing_of, resize
 from edgefew_export.projection import fit_projection
 from edgefew_export.sources import SCALINGS, DeclaredInput, open_source
 from edgefew_export.sources.source import check_vectors
@@ -77,7 +77,7 @@ def test_a_frame_of_any_shape_fits_as_pillow_fits_it(fit: str, order: str, size:
         small = Image.fromarray(rng.integers(0, 256, (3, 3, 3), dtype=np.uint8))
         frame = np.asarray(small.resize((wide, high), Image.Resampling.BICUBIC))
         ours = session.run({"frames": np.stack([frame, frame])})[0]
-        theirs = Preprocessing(spec)(torch.from_numpy(resize(frame, spec)[None].copy())).numpy()
+        theirs = preprocessing_of(spec)(torch.from_numpy(resize(frame, spec)[None].copy())).numpy()
         assert ours.shape == (2, 3, *size)
         assert np.abs(ours - theirs).max() < 1.01
 
@@ -96,7 +96,8 @@ def test_a_letterbox_keeps_all_and_a_crop_the_middle() -> None:
 def test_the_declared_scaling_is_what_the_network_sees() -> None:
     white = torch.full((1, 8, 8, 3), 255, dtype=torch.uint8)
     seen = {
-        name: Preprocessing(DeclaredInput((8, 8), scaling=name).spec())(white)[0, 0, 0, 0].item() for name in SCALINGS
+        name: preprocessing_of(DeclaredInput((8, 8), scaling=name).spec())(white)[0, 0, 0, 0].item()
+        for name in SCALINGS
     }
     assert seen == pytest.approx({"unit": 1, "symmetric": 1, "imagenet": (1 - 0.485) / 0.229, "bytes": 255}, rel=1e-5)
 
@@ -119,7 +120,7 @@ def test_a_factory_becomes_a_bundle_that_a_device_uses(cli: Cli, factories: str,
     ("factory", "says"),
     [
         ("training", "in training mode"),
-        ("maps", r"gives \[3, 4, 14, 14\] for three images"),
+        ("maps", r"gives \[3, 4, 14, 14\] for three frames"),
         ("by_batch", "with the rest of its batch"),
         ("text", "returns a str; a torch.nn.Module was expected"),
         ("nothing", "has no function 'nothing'; it has: .*ready"),

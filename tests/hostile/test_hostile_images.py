@@ -74,7 +74,7 @@ SAMPLES = samples()
 def pixels_or_error(data: bytes) -> bool:
     """Whether pixels came out; anything but pixels or a FrameError fails the test."""
     try:
-        pixels = load_frame(data).pixels
+        pixels = load_frame(data).values
     except FrameError as error:
         assert str(error).endswith("Check the file.") or "pixels" in str(error)
         return False
@@ -107,7 +107,7 @@ import sys, warnings
 warnings.simplefilter("error")
 from edgefew_runtime.frames import *
 for path in sys.argv[1:]:
-    try: print(load_frame(path).pixels.shape)
+    try: print(load_frame(path).values.shape)
     except FrameError as error: print(error)
 """
 
@@ -237,7 +237,7 @@ def test_a_files_name_is_told_so_that_no_terminal_obeys_it(tmp_path: Path, name:
     path.write_bytes(SAMPLES["png"])
     frame = load_frame(path)
     assert frame.name.isprintable()
-    assert np.array_equal(frame.pixels, load_frame(SAMPLES["png"]).pixels)
+    assert np.array_equal(frame.values, load_frame(SAMPLES["png"]).values)
     path.write_bytes(b"junk")
     with pytest.raises(FrameError) as refusal:
         load_frame(path)
@@ -300,9 +300,9 @@ def test_an_array_laid_out_in_any_way_gives_its_own_pixels(view: Callable[[Any],
     expected = np.asarray(array)
     if expected.ndim == 2:
         expected = np.repeat(expected[..., None], 3, axis=2)
-    assert np.array_equal(frame.pixels, expected)
-    assert type(frame.pixels) is np.ndarray
-    assert frame.pixels.flags.c_contiguous
+    assert np.array_equal(frame.values, expected)
+    assert type(frame.values) is np.ndarray
+    assert frame.values.flags.c_contiguous
 
 
 def test_a_masked_array_is_refused() -> None:
@@ -313,7 +313,7 @@ def test_a_masked_array_is_refused() -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "LA", "RGBX", "RGBa"])
 def test_a_pillow_image_of_any_other_mode_gives_pixels(mode: str) -> None:
     frame = load_frame(Image.new(mode, (5, 4)))
-    assert frame.pixels.shape == (4, 5, 3)
+    assert frame.values.shape == (4, 5, 3)
 
 
 def test_a_pillow_image_that_is_closed_empty_or_no_image_is_refused(tmp_path: Path) -> None:

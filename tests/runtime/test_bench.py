@@ -82,7 +82,7 @@ def test_every_figure_is_there_and_possible(report: dict[str, Any]) -> None:
         assert start["first_ms"] > 30
         assert start["runs"] == 5
         assert start["peak_memory_mb"] is None or 20 < start["peak_memory_mb"] < 2000
-        assert [(cost["width"], cost["height"]) for cost in result["frames"]] == [(16, 16), (640, 480)]
+        assert [cost["shape"] for cost in result["frames"]] == [[16, 16, 3], [480, 640, 3]]
         for cost in result["frames"]:
             for what, runs in (("embed", 5), ("classify", 5), ("enroll_1", 5), ("enroll_25", 3)):
                 assert cost[what]["runs"] == runs

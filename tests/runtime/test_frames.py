@@ -26,41 +26,41 @@ def test_path_bytes_array_and_image_give_the_same_pixels(tmp_path: Path) -> None
     path = tmp_path / "red.png"
     path.write_bytes(encode(Image.fromarray(RED)))
     for frame in (path, str(path), path.read_bytes(), RED, Image.fromarray(RED)):
-        assert np.array_equal(load_frame(frame).pixels, RED)
+        assert np.array_equal(load_frame(frame).values, RED)
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "BMP", "WEBP"])
 def test_each_image_format_is_read(name: str) -> None:
     frame = load_frame(encode(Image.new("RGB", (8, 5), (200, 30, 40)), format=name))
-    assert frame.pixels.shape == (5, 8, 3)
-    assert abs(frame.pixels[2, 4].astype(int) - (200, 30, 40)).max() < 12
+    assert frame.values.shape == (5, 8, 3)
+    assert abs(frame.values[2, 4].astype(int) - (200, 30, 40)).max() < 12
 
 
 def test_grey_arrays_become_rgb() -> None:
     grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
     for array in (grey, grey[..., None]):
-        assert np.array_equal(load_frame(array).pixels, np.stack([grey] * 3, axis=-1))
+        assert np.array_equal(load_frame(array).values, np.stack([grey] * 3, axis=-1))
 
 
 def test_transparency_becomes_white() -> None:
     half = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
     half.putpixel((1, 0), (0, 0, 0, 255))
-    assert load_frame(encode(half)).pixels[0, :, 0].tolist() == [255, 0]
+    assert load_frame(encode(half)).values[0, :, 0].tolist() == [255, 0]
     palette = half.convert("P")
     palette.info["transparency"] = palette.getpixel((0, 0))
-    assert load_frame(encode(palette)).pixels[0, 0].tolist() == [255, 255, 255]
+    assert load_frame(encode(palette)).values[0, 0].tolist() == [255, 255, 255]
 
 
 def test_the_cameras_rotation_mark_is_obeyed() -> None:
     image = Image.new("RGB", (6, 4))
     exif = image.getexif()
     exif[0x0112] = 6
-    assert load_frame(encode(image, exif=exif)).pixels.shape == (6, 4, 3)
+    assert load_frame(encode(image, exif=exif)).values.shape == (6, 4, 3)
 
 
 def test_sixteen_bit_grey_keeps_its_range() -> None:
     ramp = np.array([[0, 257 * 100, 65535]], np.uint16)
-    assert load_frame(encode(Image.fromarray(ramp))).pixels[0, :, 0].tolist() == [0, 100, 255]
+    assert load_frame(encode(Image.fromarray(ramp))).values[0, :, 0].tolist() == [0, 100, 255]
 
 
 def test_the_hash_is_of_what_was_given(tmp_path: Path) -> None:

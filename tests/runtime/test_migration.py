@@ -114,7 +114,7 @@ def test_a_kept_frame_comes_back_to_the_bit(size: tuple[int, int], tmp_path: Pat
     for given in (pixels, file):
         loaded = load_frame(given)
         back = unpack_frame(pack_frame(loaded), "a")
-        assert np.array_equal(back.pixels, pixels)
+        assert np.array_equal(back.values, pixels)
         assert back.sha256() == loaded.sha256()
 
 

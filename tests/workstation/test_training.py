@@ -22,7 +22,7 @@ from safetensors import safe_open
 
 from edgefew.training.augment import Augmentation
 from edgefew.training.config import TrainingConfig
-from edgefew.training.dataset import Images, split_classes
+from edgefew.training.dataset import Frames, split_classes
 from edgefew.training.loop import Step, train
 from edgefew.training.prototypical import prototypical_loss
 from tests.conftest import SOURCE_PATTERN, Cli, draw_class, draw_folder
@@ -262,7 +262,7 @@ def test_tracks_of_their_own_train_to_the_end(tmp_path: Path) -> None:
 
 def test_every_held_out_class_is_in_the_checkpoint(monkeypatch: pytest.MonkeyPatch, training_folder: Path) -> None:
     folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
-    images = Images(torch.zeros(len(folder), 1, 4, 4, dtype=torch.uint8), folder.labels, folder.sources, 40)
+    images = Frames(torch.zeros(len(folder), 1, 4, 4, dtype=torch.uint8), folder.labels, folder.sources, 40)
     monkeypatch.setattr("edgefew.training.dataset.MAX_HELD_OUT_BYTES", 16 * 40 * 2)
     kept = images.held_out()
     assert np.bincount(kept.labels).tolist() == [2] * 40

@@ -1,26 +1,32 @@
-"""Backbones by name. To add one: a file here with a module that has `dimension`, and one line below."""
+"""Backbones by name. To add one: a file here with a module that has `kind` and `dimension`, and one line below."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from edgefew_runtime import CheckpointError
+from edgefew_runtime import CheckpointError, InputSpec
 from torch import nn
 
 from .conv4 import Conv4
+from .resnet1d import ResNet1d
 
-BACKBONES = {"conv4": Conv4}
+BACKBONES: dict[str, type[Conv4 | ResNet1d]] = {"conv4": Conv4, "resnet1d": ResNet1d}
+DEFAULTS = {"image": "conv4", "signal": "resnet1d"}
+"""The backbone for each kind of input where none is named."""
 
 
-def build_backbone(name: str, image_size: int, channels: int, **settings: Any) -> nn.Module:
-    """An untrained backbone: float32 [n, C, S, S] → [n, d], with d in its attribute `dimension`.
+def build_backbone(name: str, spec: InputSpec, **settings: Any) -> nn.Module:
+    """An untrained backbone: float32 [n, C, S, S] or [n, C, samples] → [n, d], with d in its attribute `dimension`.
 
     Raises:
-        CheckpointError: no backbone of that name, or settings that it does not take.
+        CheckpointError: no backbone of that name, one for another kind of input, or settings that it does not take.
     """
+    if name not in BACKBONES:
+        raise CheckpointError(f"There is no backbone {name!r}; there are: {', '.join(sorted(BACKBONES))}.")
+    if BACKBONES[name].kind != spec.kind:
+        fitting = ", ".join(sorted(n for n, backbone in BACKBONES.items() if backbone.kind == spec.kind))
+        raise CheckpointError(f"The backbone {name!r} takes no {spec.kind}s; those that do: {fitting}.")
     try:
-        return BACKBONES[name](image_size, channels, **settings)
-    except KeyError:
-        raise CheckpointError(f"There is no backbone {name!r}; there are: {', '.join(sorted(BACKBONES))}.") from None
+        return BACKBONES[name](spec.size[0], spec.channels, **settings)
     except TypeError as error:
         raise CheckpointError(f"The backbone {name!r} does not take these settings: {error}.") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -16,6 +18,8 @@ class Conv4(nn.Module):
         channels: C, 1 (grey) or 3 (RGB).
         width: channels of every block.
     """
+
+    kind: ClassVar[str] = "image"
 
     def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
         super().__init__()

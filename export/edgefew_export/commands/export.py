@@ -6,14 +6,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from edgefew_runtime import OperatingPoint
 from edgefew_runtime.commands.options import json_option, print_json
-from edgefew_runtime.manifest import FITS
+from edgefew_runtime.input_spec import FITS, MAX_CHANNELS, MAX_SAMPLES, NORMALIZATIONS
 
 from edgefew_export.projection import KINDS
-from edgefew_export.sources import SCALINGS, DeclaredInput, open_source
+from edgefew_export.sources import SCALINGS, DeclaredInput, DeclaredSignal, open_source
 
 
 def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -25,12 +26,32 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     return int(parts[0]), int(parts[-1])
 
 
+def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers. Give one for each channel: 0.5,0.5") from None
+
+
 @click.command()
 @click.argument("source")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file to load into the network.")
+@click.option(
+    "--kind",
+    type=click.Choice(["image", "signal"]),
+    default="image",
+    show_default=True,
+    help="What the network takes. A checkpoint knows by itself.",
+)
 @click.option("--image-size", "size", callback=_size, help="What the network sees: 224, or height x width: 96x160.")
-@click.option("--channels", type=click.Choice(["1", "3"]), help="1 for grey.  [default: 3]")
+@click.option(
+    "--channels",
+    type=click.IntRange(1, MAX_CHANNELS),
+    help="Images: 1 for grey, or 3 (default). Signals: those of a window.",
+)
 @click.option(
     "--scaling",
     type=click.Choice(list(SCALINGS)),
@@ -38,6 +59,17 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
 )
 @click.option("--fit", type=click.Choice(FITS), help="How a frame of another shape is made to fit.  [default: stretch]")
 @click.option("--order", type=click.Choice(["RGB", "BGR"]), help="Order of the colours that the network sees.")
+@click.option("--samples", type=click.IntRange(2, MAX_SAMPLES), help="Signals: how many a window is resampled to.")
+@click.option(
+    "--normalize",
+    type=click.Choice(NORMALIZATIONS),
+    help="Signals: each channel of each window to mean 0 and deviation 1, by --mean and --std, or as it is.",
+)
+@click.option("--mean", callback=_numbers, help="For --normalize constant: one for each channel: 0.1,0.2")
+@click.option("--std", callback=_numbers, help="For --normalize constant: one for each channel.")
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), help="Signals: how long a window lasts, to be told."
+)
 @click.option(
     "--project",
     type=click.Choice(list(KINDS)),
@@ -69,11 +101,6 @@ def export(
     source: str,
     bundle: Path,
     weights: Path | None,
-    size: tuple[int, int] | None,
-    channels: str | None,
-    scaling: str | None,
-    fit: str | None,
-    order: str | None,
     project: str | None,
     dimension: int | None,
     project_data: Path | None,
@@ -84,12 +111,14 @@ def export(
     triton: Path | None,
     overwrite: bool,
     as_json: bool,
+    **declared: Any,
 ) -> None:
     """Turn a network into a bundle that has proved itself against it.
 
     SOURCE is a checkpoint of `edgefew train`; `efficientnet_lite0` with ImageNet weights; `timm:NAME`;
     `module:factory`, a function of yours that returns a torch.nn.Module; or an ONNX file that embeds already. What the
-    network sees is said with --image-size and --scaling where the source does not know it. If the proof fails, no
+    network sees is said with --image-size and --scaling where the source does not know it; of a signal with --kind
+    signal, --samples, --channels and --normalize. If the proof fails, no
     bundle is written and the exit status is 1.
     """
     from edgefew_export.bundle_writer import export_bundle
@@ -112,8 +141,7 @@ def export(
     plan = None
     if project is not None and project_data is not None:
         plan = ProjectionPlan(project, read_labelled_folder(project_data), dimension)
-    declared = DeclaredInput(size, None if channels is None else int(channels), scaling, fit, order)
-    network = open_source(source, declared, weights)
+    network = open_source(source, _declared(**declared), weights)
     # As an exception, SIGTERM lets the writer clear away what it had begun.
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
@@ -157,6 +185,24 @@ def export(
         )
     click.echo(_promised(opened.manifest.operating_points))
     click.echo(f"{bundle}: bundle {opened.id[:12]}…, {report['variants']['fp32']['bytes']['embed'] / 1e6:.1f} MB")
+
+
+_OF_IMAGES = ("size", "scaling", "fit", "order")
+_OF_SIGNALS = ("samples", "normalize", "mean", "std", "seconds")
+
+
+def _declared(kind: str, channels: int | None, **options: Any) -> DeclaredInput | DeclaredSignal:
+    """The declared input; options of the other kind are refused."""
+    own, foreign = (_OF_IMAGES, _OF_SIGNALS) if kind == "image" else (_OF_SIGNALS, _OF_IMAGES)
+    if given := [f"--{'image-size' if name == 'size' else name}" for name in foreign if options[name] is not None]:
+        other = "signal" if kind == "image" else "image"
+        raise click.UsageError(
+            f"{', '.join(given)}: of {other}s alone, and the kind is {kind}. Leave them out, or give --kind {other}."
+        )
+    if kind == "image" and channels not in (1, 3, None):
+        raise click.UsageError(f"--channels {channels}: an image has 1 or 3. For a signal give --kind signal.")
+    declared = DeclaredInput if kind == "image" else DeclaredSignal
+    return declared(channels=channels, **{name: options[name] for name in own})
 
 
 def _promised(points: Sequence[OperatingPoint]) -> str:

@@ -8,11 +8,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import onnx
 import torch
 from edgefew_runtime import ExportError, InputSpec
 
-from ..preprocessing import EmbeddingNetwork, Preprocessing
+from ..preprocessing import EmbeddingNetwork, SignalPreprocessing, preprocessing_of
 from .fit import take_any_size
 
 OPSET, IR_VERSION = 18, 8
@@ -20,7 +21,7 @@ OPSET, IR_VERSION = 18, 8
 
 
 def embed_graph(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
-    """`embed(frames: uint8 [n, H, W, 3]) → embeddings: float32 [n, d]`, any H and W.
+    """`embed(frames) → embeddings: float32 [n, d]`, frames uint8 [n, H, W, 3] or float32 [n, samples, C] of any size.
 
     Raises:
         ExportError: the network is in training mode, or PyTorch cannot export it.
@@ -31,15 +32,30 @@ def embed_graph(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
 
 
 def preprocessing_graph(spec: InputSpec) -> onnx.ModelProto:
-    """`(frames: uint8 [n, H, W, 3]) → images: float32 [n, C, h, w]`, any H and W: what comes before a network."""
-    return _trace(Preprocessing(spec).eval(), spec, "images")
+    """`(frames) → images: float32 [n, C, …], usable: float32 [n, 1]`: what comes before a network that is ONNX already.
+
+    `usable` is 1 where a frame can be used and else 0; where every frame can (images), it is not there.
+    """
+    preprocessing = preprocessing_of(spec).eval()
+    if isinstance(preprocessing, SignalPreprocessing):
+        return _trace(_WithUsable(preprocessing), spec, "images", "usable")
+    return _trace(preprocessing, spec, "images")
 
 
-def _trace(network: torch.nn.Module, spec: InputSpec, output: str) -> onnx.ModelProto:
+class _WithUsable(torch.nn.Module):
+    def __init__(self, preprocessing: SignalPreprocessing) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        signals = self.preprocessing.select_channels(frames)
+        return self.preprocessing.scale(signals), self.preprocessing.usable(signals).float()
+
+
+def _trace(network: torch.nn.Module, spec: InputSpec, *outputs: str) -> onnx.ModelProto:
     """A network of frames at the backbone's size as a graph of frames of any size."""
-    height, width = spec.size
     # Two frames: an example batch of one would fix the batch to one.
-    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    example = torch.from_numpy(np.zeros((2, *spec.raw_shape), spec.dtype))
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -49,7 +65,7 @@ def _trace(network: torch.nn.Module, spec: InputSpec, output: str) -> onnx.Model
                 external_data=False,
                 opset_version=OPSET,
                 input_names=["frames"],
-                output_names=[output],
+                output_names=list(outputs),
                 dynamic_shapes={"frames": {0: torch.export.Dim("n")}},
             )
     except Exception as error:

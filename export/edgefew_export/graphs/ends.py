@@ -40,4 +40,8 @@ def project(model: onnx.ModelProto, projection: Projection) -> onnx.ModelProto:
     graph.initializer.append(numpy_helper.from_array(projection.matrix, "projection"))
     graph.initializer.append(numpy_helper.from_array(-(projection.mean @ projection.matrix), "projection_bias"))
     graph.node.append(helper.make_node("Gemm", ["features", "projection", "projection_bias"], ["projected"]))
-    return unit_rows(model, "projected")
+    # Features have the length 1, or 0 where there is no direction: those must not get the bias's.
+    graph.initializer.append(helper.make_tensor("features_axis", TensorProto.INT64, [1], [1]))
+    graph.node.append(helper.make_node("ReduceL2", ["features", "features_axis"], ["features_length"], keepdims=1))
+    graph.node.append(helper.make_node("Mul", ["projected", "features_length"], ["directed"]))
+    return unit_rows(model, "directed")

@@ -1,8 +1,10 @@
-"""The first nodes of the embed graph: a frame of any height and width, made to fit what the backbone sees.
+"""The first nodes of the embed graph: a frame of any size, made to fit what the backbone sees.
 
-On uint8 [n, H, W, 3], before anything else: within 1/255 of Pillow's antialiased BILINEAR, and as fast. Casting first
-would cost a float copy of the whole frame; without antialias the mean error is 23/255. `preprocessing.resize` does the
-same with Pillow.
+An image on uint8 [n, H, W, 3], before anything else: within 1/255 of Pillow's antialiased BILINEAR, and as fast.
+Casting first would cost a float copy of the whole frame; without antialias the mean error is 23/255.
+`preprocessing.resize` does the same with Pillow. A signal on float32 [n, samples, C], along its samples alone: on ONNX
+Runtime 1.16.3 and 1.32 within 1e-6 of `preprocessing.resample`, but 1e-4 where float32 cannot say how many samples go
+into one.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
-from edgefew_runtime import InputSpec
+from edgefew_runtime import ImageInput, InputSpec
 from onnx import TensorProto, helper
 
 from ..preprocessing import BARS
@@ -23,13 +25,19 @@ def take_any_size(graph: onnx.GraphProto, spec: InputSpec) -> None:
         for index, name in enumerate(node.input):
             if name == "frames":
                 node.input[index] = "fitted"
-    steps = _Steps(spec.size)
-    {"stretch": _stretch, "crop": _crop, "letterbox": _letterbox}[spec.fit](steps)
+    if isinstance(spec, ImageInput):
+        steps = _Steps((spec.size[0], spec.size[1]))
+        {"stretch": _stretch, "crop": _crop, "letterbox": _letterbox}[spec.fit](steps)
+        taken = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", "height", "width", 3])
+    else:
+        steps = _Steps((spec.size[0], spec.channels))
+        steps.resize("frames", steps.constant("fit_size", *spec.size), "fitted", axes=[1])
+        taken = helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["n", "samples", spec.channels])
     for place, step in enumerate(steps.nodes):
         graph.node.insert(place, step)
     graph.initializer.extend(steps.constants)
     del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", "height", "width", 3]))
+    graph.input.append(taken)
 
 
 class _Steps:
@@ -56,7 +64,7 @@ class _Steps:
         yield "high", high, wide, height, width
         yield "wide", wide, high, width, height
 
-    def resize(self, frames: str, sizes: str, output: str) -> str:
+    def resize(self, frames: str, sizes: str, output: str, axes: Sequence[int] = (1, 2)) -> str:
         return self.add(
             "Resize",
             [frames, "", "", sizes],
@@ -65,7 +73,7 @@ class _Steps:
             antialias=1,
             exclude_outside=1,
             coordinate_transformation_mode="half_pixel",
-            axes=[1, 2],
+            axes=axes,
         )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from edgefew_runtime import InputSpec, SourceError
+from edgefew_runtime import ImageInput, InputSpec, SignalInput, SourceError
 
 if TYPE_CHECKING:
     from .source import Source  # and with it torch, which the command's help does not need
@@ -28,7 +28,7 @@ deviation, or left at 0…255.
 
 @dataclass(frozen=True)
 class DeclaredInput:
-    """What the user says of a network's input; None for what is left to the source.
+    """What the user says of a network's images; None for what is left to the source.
 
     Attributes:
         size: height and width.
@@ -37,6 +37,8 @@ class DeclaredInput:
         fit: a name of `FITS`.
         order: "RGB" or "BGR".
     """
+
+    kind: ClassVar[str] = "image"
 
     size: tuple[int, int] | None = None
     channels: int | None = None
@@ -49,7 +51,7 @@ class DeclaredInput:
         """Whether nothing was said."""
         return self == DeclaredInput()
 
-    def spec(self, size: tuple[int, int] | None = None, scaling: str | None = None) -> InputSpec:
+    def spec(self, size: tuple[int, int] | None = None, scaling: str | None = None) -> ImageInput:
         """The specification, with these values for what was not said.
 
         Raises:
@@ -74,7 +76,56 @@ class DeclaredInput:
         return InputSpec.image(size, channels, *each, fit=self.fit or "stretch", order=self.order or "RGB")
 
 
-def open_source(name: str, declared: DeclaredInput, weights: Path | None = None) -> Source:
+@dataclass(frozen=True)
+class DeclaredSignal:
+    """What the user says of a network's signals; None for what is left to the source.
+
+    Attributes:
+        samples: how many the network takes.
+        channels: how many.
+        normalize: a name of `NORMALIZATIONS`.
+        mean: for "constant", a number for each channel.
+        std: likewise.
+        seconds: how long a window lasts.
+    """
+
+    kind: ClassVar[str] = "signal"
+
+    samples: int | None = None
+    channels: int | None = None
+    normalize: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    seconds: float | None = None
+
+    def spec(self, samples: int | None = None, channels: int | None = None) -> SignalInput:
+        """The specification, with these values for what was not said.
+
+        Raises:
+            SourceError: something is known neither from the user nor from the source, or does not fit.
+        """
+        samples, channels, normalize = self.samples or samples, self.channels or channels, self.normalize
+        if samples is None or channels is None or normalize is None:
+            said = {"--samples": samples, "--channels": channels, "--normalize": normalize}
+            raise SourceError(
+                f"{', '.join(name for name, value in said.items() if value is None)} must be given for this source: a "
+                "wrong guess costs accuracy in silence."
+            )
+        try:
+            return InputSpec.signal(samples, channels, normalize, self.mean or (), self.std or (), seconds=self.seconds)
+        except ValueError:
+            raise SourceError(
+                f"{samples} samples, {channels} channels, --normalize {normalize}, --mean {_listed(self.mean)}, --std "
+                f"{_listed(self.std)} do not fit: at least 2 samples; constant takes a --mean and a --std above 0 for "
+                "each channel, window and none take neither."
+            ) from None
+
+
+def _listed(values: tuple[float, ...] | None) -> str:
+    return "not given" if values is None else ",".join(f"{value:g}" for value in values)
+
+
+def open_source(name: str, declared: DeclaredInput | DeclaredSignal, weights: Path | None = None) -> Source:
     """The source of a name as the command line has it.
 
     Args:
@@ -87,6 +138,7 @@ def open_source(name: str, declared: DeclaredInput, weights: Path | None = None)
         CheckpointError: a checkpoint cannot be read.
     """
     path = Path(name)
+    image = declared if isinstance(declared, DeclaredInput) else None
     if path.suffix == ".onnx":
         from .onnx_file import onnx_source
 
@@ -95,11 +147,15 @@ def open_source(name: str, declared: DeclaredInput, weights: Path | None = None)
     if name == "efficientnet_lite0":
         from .pretrained import efficientnet_lite0
 
-        return efficientnet_lite0(declared, weights)
+        if image is None:
+            raise _of_images(name)
+        return efficientnet_lite0(image, weights)
     if name.startswith("timm:"):
         from .timm_model import timm_source
 
-        return timm_source(name.removeprefix("timm:"), declared, weights)
+        if image is None:
+            raise _of_images(name)
+        return timm_source(name.removeprefix("timm:"), image, weights)
     if not path.exists() and ":" in name:
         from .factory import factory_source
 
@@ -107,8 +163,12 @@ def open_source(name: str, declared: DeclaredInput, weights: Path | None = None)
     from .trained import trained_source
 
     _refuse(weights is not None, name, "--weights")
-    _refuse(not declared.is_empty, name, "an input (--image-size, --channels, --scaling, --fit, --order)")
+    _refuse(image is None or not image.is_empty, name, "an input (--kind, --image-size, --channels, --scaling, …)")
     return trained_source(path)
+
+
+def _of_images(name: str) -> SourceError:
+    return SourceError(f"{name} is a network of images; --kind signal cannot be given with it. Leave it out.")
 
 
 def _refuse(given: bool, name: str, what: str) -> None:

@@ -1,52 +1,45 @@
-"""An ONNX file that embeds already: pictures in, vectors out, from whatever software."""
+"""An ONNX file that embeds already: pictures or signals in, vectors out, from whatever software."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import torch
 from edgefew_runtime import InputSpec, SourceError, head
-from edgefew_runtime.frames import Pixels
+from edgefew_runtime.frames import RawFrame
 from edgefew_runtime.session import OrtSession
-from onnx import TensorProto, compose, version_converter
+from onnx import TensorProto, compose, helper, version_converter
 
 from ..graphs import OPSET, preprocessing_graph, unit_rows
-from ..preprocessing import Preprocessing, resize
+from ..preprocessing import preprocessing_of, resize
+from . import DeclaredInput, DeclaredSignal
 from .source import Source, check_vectors
 
-if TYPE_CHECKING:
-    from . import DeclaredInput
 
-
-def onnx_source(path: Path, declared: DeclaredInput) -> Source:
+def onnx_source(path: Path, declared: DeclaredInput | DeclaredSignal) -> Source:
     """The file's graph, with the declared preprocessing before it and unit vectors after it.
 
     Raises:
-        SourceError: it is no ONNX file, has not one picture as input and one vector as output, or uses operators that
+        SourceError: it is no ONNX file, has not one frame as input and one vector as output, or uses operators that
             are not of the standard set.
     """
     content, model = _read(path)
-    size, channels = _picture(model, path)
-    spec = declared.spec(size)
-    if channels not in (None, spec.channels) or (size is not None and spec.size != size):
-        raise SourceError(
-            f"{path} takes {channels} channels at {size}; {spec.channels} at {spec.size} were declared. Leave out what "
-            "the file says itself."
-        )
+    spec = _declared(declared, _shape(model, path), path)
     session = OrtSession(content)
     feed = model.graph.input[0].name
     _check(session, feed, spec)
-    preprocessing = Preprocessing(spec).eval()
+    preprocessing = preprocessing_of(spec).eval()
 
-    def reference(frames: list[Pixels]) -> head.Embeddings:
+    def reference(frames: list[RawFrame]) -> head.Embeddings:
         fitted = torch.from_numpy(np.stack([resize(frame, spec) for frame in frames]))
         with torch.inference_mode():
-            images = preprocessing(fitted).numpy()
-        return head.unit(np.concatenate([session.run({feed: image[None]})[0] for image in images]))
+            selected = preprocessing.select_channels(fitted)
+            images = preprocessing.scale(selected).numpy()
+            vectors = head.unit(np.concatenate([session.run({feed: image[None]})[0] for image in images]))
+            return preprocessing.mask(selected, torch.from_numpy(vectors)).numpy()
 
     lineage = {"source": "onnx", "onnx_sha256": hashlib.sha256(content).hexdigest()}
     return Source(lambda: _joined(model, spec), reference, "ONNX Runtime on the file given", spec, lineage)
@@ -75,28 +68,49 @@ def _read(path: Path) -> tuple[bytes, onnx.ModelProto]:
     return content, model
 
 
-def _picture(model: onnx.ModelProto, path: Path) -> tuple[tuple[int, int] | None, int | None]:
-    """Height and width, and channels, as far as the file says them."""
+def _shape(model: onnx.ModelProto, path: Path) -> list[int | None]:
+    """The sides of its only input, as far as the file says them."""
     names = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in names]
     if len(inputs) != 1 or len(model.graph.output) != 1:
         raise SourceError(
-            f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs; one picture in and one vector out "
+            f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs; one frame in and one vector out "
             "were expected."
         )
     kind = inputs[0].type.tensor_type
     sizes = [d.dim_value or None for d in kind.shape.dim]
-    if kind.elem_type != TensorProto.FLOAT or len(sizes) != 4:
+    if kind.elem_type != TensorProto.FLOAT or len(sizes) not in (3, 4):
         shown = TensorProto.DataType.Name(kind.elem_type)
-        raise SourceError(f"{path} takes {shown} {sizes}; float32 [n, C, H, W] was expected.")
-    _, channels, height, width = sizes
-    if channels not in (1, 3, None):
-        raise SourceError(f"{path} takes {sizes}; float32 [n, C, H, W] with 1 or 3 channels was expected (not NHWC).")
-    return ((height, width) if height and width else None), channels
+        raise SourceError(f"{path} takes {shown} {sizes}; float32 [n, C, H, W] or [n, C, samples] was expected.")
+    return sizes
+
+
+def _declared(declared: DeclaredInput | DeclaredSignal, shape: list[int | None], path: Path) -> InputSpec:
+    """What was declared, with what the file says itself; refused where they differ."""
+    _, channels, *size = shape
+    wanted = "image" if len(size) == 2 else "signal"
+    if declared.kind != wanted:
+        raise SourceError(f"{path} takes {shape}, as a network of {wanted}s does. Give --kind {wanted}.")
+    spec: InputSpec
+    if isinstance(declared, DeclaredInput):
+        if channels not in (1, 3, None):
+            raise SourceError(
+                f"{path} takes {shape}; float32 [n, C, H, W] with 1 or 3 channels was expected (not NHWC)."
+            )
+        spec = declared.spec((size[0], size[1]) if size[0] and size[1] else None)
+    else:
+        spec = declared.spec(size[0], channels)
+    differs = any(said not in (None, own) for said, own in zip((channels, *size), spec.network_shape, strict=True))
+    if differs:
+        raise SourceError(
+            f"{path} takes {shape}; {list(spec.network_shape)} was declared for one frame. Leave out what the file "
+            "says itself."
+        )
+    return spec
 
 
 def _check(session: OrtSession, feed: str, spec: InputSpec) -> None:
-    images = np.random.default_rng(0).normal(size=(3, spec.channels, *spec.size)).astype(np.float32)
+    images = np.random.default_rng(0).normal(size=(3, *spec.network_shape)).astype(np.float32)
     alone = session.run({feed: images[:1]})[0]
     try:
         together = session.run({feed: images})[0]
@@ -120,4 +134,8 @@ def _joined(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
         compose.add_prefix(body, "net/", rename_inputs=True, rename_outputs=True),
         io_map=[("images", f"net/{body.graph.input[0].name}")],
     )
-    return unit_rows(joined, joined.graph.output[0].name)
+    vectors = f"net/{body.graph.output[0].name}"
+    if any(output.name == "usable" for output in first.graph.output):
+        joined.graph.node.append(helper.make_node("Mul", [vectors, "usable"], ["usable_vectors"]))
+        vectors = "usable_vectors"
+    return unit_rows(joined, vectors)

@@ -27,7 +27,7 @@ class Source:
 
     Attributes:
         graph: makes `embed(frames) → embeddings` of it.
-        reference: the same by the software that it comes from, with Pillow's resize: what the graph is compared with.
+        reference: the same by the software that it comes from, after `resize`: what the graph is compared with.
         framework: that software's name.
         input: what it takes, and what is done to it first.
         lineage: what it was made from, as JSON; no paths.
@@ -45,7 +45,7 @@ class Source:
 def torch_source(
     backbone: nn.Module, spec: InputSpec, lineage: Mapping[str, Any], held_out: HeldOut | None = None
 ) -> Source:
-    """A backbone in PyTorch: float32 [n, C, h, w] → [n, d].
+    """A backbone in PyTorch: float32 [n, C, h, w] or [n, C, samples] → [n, d].
 
     Raises:
         SourceError: it is in training mode, does not give [n, d], or a vector depends on the rest of its batch.
@@ -63,7 +63,7 @@ def _check(backbone: nn.Module, spec: InputSpec) -> None:
             "chance and on the batch. Call .eval() on it before it is returned."
         )
     rng = np.random.default_rng(0)
-    images = torch.from_numpy(rng.normal(size=(3, spec.channels, *spec.size)).astype(np.float32))
+    images = torch.from_numpy(rng.normal(size=(3, *spec.network_shape)).astype(np.float32))
     try:
         with torch.inference_mode():
             together, alone = backbone(images), backbone(images[:1])
@@ -76,10 +76,10 @@ def _check(backbone: nn.Module, spec: InputSpec) -> None:
 
 
 def check_vectors(together: object, alone: object) -> None:
-    """Refuse what is not a vector for each of three images, and the same for the first of them alone.
+    """Refuse what is not a vector for each of three frames, and the same for the first of them alone.
 
     Args:
-        together: what three images gave; a tensor or array [3, d] is right.
+        together: what three frames gave; a tensor or array [3, d] is right.
         alone: what the first of them gave by itself.
 
     Raises:
@@ -93,7 +93,7 @@ def check_vectors(together: object, alone: object) -> None:
     whole, single = np.asarray(together), np.asarray(alone)
     if whole.ndim != 2 or whole.shape[0] != 3 or single.shape != (1, whole.shape[1]):
         raise SourceError(
-            f"The network gives {list(whole.shape)} for three images; [3, d] was expected: one vector an image. Pool "
+            f"The network gives {list(whole.shape)} for three frames; [3, d] was expected: one vector a frame. Pool "
             "or flatten its output first."
         )
     if not np.isfinite(whole).all() or not np.abs(whole).sum(axis=1).all():
@@ -101,6 +101,6 @@ def check_vectors(together: object, alone: object) -> None:
     change = float(np.linalg.norm(whole[0] - single[0]) / np.linalg.norm(whole[0]))
     if change > _SAME:
         raise SourceError(
-            f"A vector changes by {change:.1%} with the rest of its batch. An embedding must depend on its own image "
+            f"A vector changes by {change:.1%} with the rest of its batch. An embedding must depend on its own frame "
             "alone: batch norm must use its running statistics, and nothing may be normalised over the batch."
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgefew_runtime import InputSpec, SourceError
+from edgefew_runtime import ImageInput, SourceError
 
 from .source import Source, torch_source
 from .weights import load_weights
@@ -44,7 +44,7 @@ def timm_source(name: str, declared: DeclaredInput, weights: Path | None) -> Sou
     return torch_source(network, _spec(network.pretrained_cfg, declared), lineage)
 
 
-def _spec(config: dict[str, Any], declared: DeclaredInput) -> InputSpec:
+def _spec(config: dict[str, Any], declared: DeclaredInput) -> ImageInput:
     channels, *size = config["input_size"]
     spec = declared.spec((size[0], size[1]), "unit")
     if declared.scaling is not None or spec.channels != channels:

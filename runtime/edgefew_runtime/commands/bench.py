@@ -96,7 +96,7 @@ def _table(costs: tuple[FrameCost, ...]) -> list[str]:
     header = ("frame", "embed", "classify", "added", "enroll 1", "enroll 25")
     rows = [
         (
-            f"{cost.width} × {cost.height}",
+            _size(cost.shape),
             _shown(cost.embed),
             _shown(cost.classify),
             f"{cost.classify_adds_ms:.2f}",
@@ -107,6 +107,11 @@ def _table(costs: tuple[FrameCost, ...]) -> list[str]:
     ]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    """A frame's shape for people: an image's as width × height."""
+    return f"{shape[1]} × {shape[0]}" if len(shape) > 2 else f"{shape[0]} samples × {shape[1]}"
 
 
 def _shown(timing: Timing) -> str:

@@ -9,7 +9,7 @@ import click
 
 from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Classifier
 from edgefew_runtime.errors import DataError
-from edgefew_runtime.frames import IMAGE_SUFFIXES
+from edgefew_runtime.input_spec import InputSpec
 from edgefew_runtime.leave_one_out import leave_one_out
 from edgefew_runtime.operating_point import strangers_needed
 
@@ -39,7 +39,7 @@ RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
     "--negatives",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="A folder of images, or an image, of strangers: things of this site that are of no class. May be given again. "
+    help="A folder of frames, or a frame, of strangers: things of this site that are of no class. May be given again. "
     "What one class is not is told with `edgefew reject`.",
 )
 @click.option(
@@ -80,8 +80,8 @@ def calibrate(
     if erase and negatives:
         raise click.UsageError("--erase does not go with --negatives. Erase first, then give the new ones.")
     require_gallery(gallery)
-    files = [file for path in negatives for file in _images(path)]
     with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=None) as classifier:
+        files = [file for path in negatives for file in _frames(path, classifier.bundle.manifest.input)]
         unlock_with(classifier.gallery, passphrase_file)
         who = actor_name(actor)
         cleared = classifier.gallery.clear(who) if clear and not files else 0
@@ -111,11 +111,11 @@ def calibrate(
             click.echo(f"✓ {promise.false_accept_rate:.4g}: threshold {promise.threshold:.3f}, {promise.reason}{own}")
 
 
-def _images(path: Path) -> Iterator[Path]:
+def _frames(path: Path, spec: InputSpec) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in spec.suffixes)
     if not found:
-        raise DataError(f"There is no image in {path} ({', '.join(sorted(IMAGE_SUFFIXES))}). Check the folder.")
+        raise DataError(f"There is no {spec.kind} in {path} ({', '.join(sorted(spec.suffixes))}). Check the folder.")
     yield from found

@@ -39,7 +39,7 @@ passphrase_option = click.option(
 keep_frames_option = click.option(
     "--keep-frames",
     is_flag=True,
-    help="Keep the pictures in the gallery, so that a later bundle can enroll them again (`edgefew migrate`); also of "
+    help="Keep the frames in the gallery, so that a later bundle can enroll them again (`edgefew migrate`); also of "
     "examples that are there already.",
 )
 

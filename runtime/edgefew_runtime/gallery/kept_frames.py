@@ -1,6 +1,7 @@
-"""Pictures that a gallery keeps, so that a new bundle can enroll them again: bytes that say what they are.
+"""Frames that a gallery keeps, so that a new bundle can enroll them again: bytes that say what they are.
 
-An image file is kept as it came. Bare pixels are kept packed, without needing Pillow.
+An image file is kept as it came. Bare pixels are kept packed, without needing Pillow; a
+signal as .npy, whatever it came as.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ import numpy as np
 
 from ..errors import FrameError
 from ..frames import MAX_PIXELS, Frame, load_frame
+from ..signals import load_signal, write_npy
 
-_FILE, _PIXELS = b"F", b"P"
+_FILE, _PIXELS, _SIGNAL = b"F", b"P", b"S"
 _SHAPE = struct.Struct(">II")
 
 
 def pack(frame: Frame) -> bytes:
     """The frame as bytes.
 
-    >>> unpack(pack(load_frame(np.full((2, 3), 9, np.uint8))), "a").pixels.shape
+    >>> unpack(pack(load_frame(np.full((2, 3), 9, np.uint8))), "a").values.shape
     (2, 3, 3)
     """
     if frame.encoded is not None:
         return _FILE + frame.encoded
-    height, width, _ = frame.pixels.shape
-    return _PIXELS + _SHAPE.pack(height, width) + zlib.compress(frame.pixels.tobytes())
+    if frame.values.dtype == np.float32:
+        return _SIGNAL + write_npy(frame.values)
+    height, width, _ = frame.values.shape
+    return _PIXELS + _SHAPE.pack(height, width) + zlib.compress(frame.values.tobytes())
 
 
 def unpack(content: bytes, name: str) -> Frame:
@@ -39,7 +43,9 @@ def unpack(content: bytes, name: str) -> Frame:
     kind, body = content[:1], content[1:]
     if kind == _FILE:
         frame = load_frame(body)
-        return Frame(frame.pixels, name, frame.encoded)
+        return Frame(frame.values, name, frame.encoded)
+    if kind == _SIGNAL:
+        return Frame(load_signal(body).values, name)
     if kind != _PIXELS or len(body) < _SHAPE.size:
         raise FrameError(f"The picture kept of {name} is damaged. Restore a copy of the gallery.")
     return Frame(_pixels(body, name), name)
