@@ -16,6 +16,7 @@ from .episodes import EpisodeSampler
 from .errors import BundleFormatError, SelfTestError
 from .labelled_folder import LabelledFolder, read_frames
 from .operating_point import is_number
+from .selftest import embed_frame
 from .session import Session
 
 EPISODES = 600
@@ -105,7 +106,7 @@ def check_episodes(bundle: Bundle, session: Session, data: LabelledFolder, varia
     sampler = EpisodeSampler(
         data.labels, sources=data.sources, way=stated.way, shot=stated.shot, query=stated.query, seed=stated.seed
     )
-    embeddings = np.stack([session.run({"frames": frame[None]})[0][0] for _, frame in read_frames(data)])
+    embeddings = np.stack([embed_frame(bundle, session, frame) for _, frame in read_frames(data)])
     rows = decisions(embeddings, sampler, EPISODES)
     measured = summarize(rows, sampler)
     proved_on = report.get("proved_on")

@@ -51,6 +51,24 @@ class Verdict:
         return asdict(self)
 
 
+def embed_frame(bundle: Bundle, session: Session, frame: npt.NDArray[Any]) -> head.Embeddings:
+    """What a graph that is not trusted yet makes of one frame: float32 [d].
+
+    Raises:
+        SelfTestError: it gives something else.
+    """
+    (given, *_) = session.run({"frames": frame[None]})
+    expected = (1, bundle.manifest.dimension)
+    if not (isinstance(given, np.ndarray) and given.dtype == np.float32 and given.shape == expected):
+        seen = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+        raise SelfTestError(
+            f"{bundle.path} gives {seen} for a frame where its manifest says float32 {expected}. Export the bundle "
+            "again."
+        )
+    embedding: head.Embeddings = given[0]
+    return embedding
+
+
 def check_golden(bundle: Bundle, session: Session) -> float:
     """The least cosine between the golden embeddings and those computed here.
 
@@ -60,14 +78,7 @@ def check_golden(bundle: Bundle, session: Session) -> float:
     frames, expected = bundle.golden()
     computed = np.empty_like(expected)
     for row, frame in zip(computed, frames, strict=True):
-        (given, *_) = session.run({"frames": frame[None]})
-        if not (isinstance(given, np.ndarray) and given.dtype == np.float32 and given.shape == (1, len(row))):
-            seen = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
-            raise SelfTestError(
-                f"{bundle.path} gives {seen} for a frame where its manifest says float32 {(1, len(row))}. "
-                "Export the bundle again."
-            )
-        row[:] = given[0]
+        row[:] = embed_frame(bundle, session, frame)
     # Scores are products: vectors that are too long would pass every threshold.
     if not np.abs(np.linalg.norm(computed, axis=1) - 1).max() <= GOLDEN_LENGTH:
         raise SelfTestError(f"{bundle.path} gives embeddings that are no unit vectors. Export the bundle again.")

@@ -69,7 +69,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         bundles = [*exported(scratch), *(bundle.absolute() for bundle in arguments.bundles)]
-        frames = draw_frames(scratch / "frames.npz")
+        frames = scratch / "frames.npz"
+        frames_drawn = draw_frames(frames)
         wheel = runtime_wheel()
         failures = {}
         for version in VERSIONS:
@@ -86,15 +87,7 @@ def main() -> None:
     for line in table(rows):
         say(line)
     if arguments.json:
-        with np.load(frames) as archive:
-            sizes = sorted(archive[name].shape[:2] for name in archive.files)
-        document = {
-            "machine": platform.machine(),
-            "tolerance": TOLERANCE,
-            "frames": len(sizes),
-            "sizes": f"{sizes[0][1]} × {sizes[0][0]} to {sizes[-1][1]} × {sizes[-1][0]} pixels",
-            "rows": rows,
-        }
+        document = {"machine": platform.machine(), "tolerance": TOLERANCE, **frames_drawn, "rows": rows}
         arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     raise SystemExit(any(r["failure"] for r in rows))
 
@@ -121,15 +114,20 @@ def exported(scratch: Path) -> list[Path]:
     return [scratch / name for name in made]
 
 
-def draw_frames(file: Path) -> Path:
-    """Figures of classes that no bundle was made with, small, large and of every shape, as CLASS-NUMBER."""
+def draw_frames(file: Path) -> dict[str, Any]:
+    """Write figures of classes that no bundle was made with, small, large and of every shape, as CLASS-NUMBER.
+
+    Gives how many there are and of which sizes, as the table tells it.
+    """
     frames = {}
     for kind in range(CLASSES):
         for take in range(EXAMPLES):
             image = draw_class(kind, 1, take, size=40 + 60 * take)
             frames[f"figure{kind}-{take}"] = np.asarray(image.resize((image.width + 17 * take, image.height)))
     np.savez(file, **frames)
-    return file
+    sizes = sorted(frame.shape[1::-1] for frame in frames.values())
+    smallest, largest = ("{} × {}".format(*size) for size in (sizes[0], sizes[-1]))
+    return {"frames": len(frames), "sizes": f"{smallest} to {largest} pixels"}
 
 
 def runtime_wheel() -> Path:

@@ -141,19 +141,29 @@ def test_a_network_that_recognises_less_than_its_report_says_fails(copy: Path, p
     assert "lower than chance explains" in verdict["seen"]
 
 
-def test_frames_that_are_not_what_the_network_takes_fail(bundle: Path, proved_on: Path, tmp_path: Path) -> None:
-    """Noise of the right form, under the names of the classes."""
+class Blind:
+    """Gives noise for every frame."""
 
-    class Blind:
-        provider = "CPUExecutionProvider"
-        made = np.random.default_rng(0)
+    provider = "CPUExecutionProvider"
 
-        def run(self, inputs: Any) -> list[Any]:
-            return [self.made.normal(size=(len(inputs["frames"]), 64)).astype(np.float32)]
+    def __init__(self, dimension: int) -> None:
+        self.dimension, self.made = dimension, np.random.default_rng(0)
 
-    folder = read_labelled_folder(proved_on, SOURCE_PATTERN)
+    def run(self, inputs: Any) -> list[Any]:
+        return [self.made.normal(size=(len(inputs["frames"]), self.dimension)).astype(np.float32)]
+
+
+def test_frames_that_are_not_what_the_network_takes_fail(bundle: Path, proved_on: Path) -> None:
+    """As if the colours were wrong: a network that sees nothing."""
+    opened, folder = Bundle.open(bundle), read_labelled_folder(proved_on, SOURCE_PATTERN)
     with pytest.raises(SelfTestError, match="lower than chance explains"):
-        check_episodes(Bundle.open(bundle), Blind(), folder)
+        check_episodes(opened, Blind(opened.manifest.dimension), folder)
+
+
+def test_a_network_that_gives_no_embeddings_fails(bundle: Path, proved_on: Path) -> None:
+    folder = read_labelled_folder(proved_on, SOURCE_PATTERN)
+    with pytest.raises(SelfTestError, match=r"gives float32 \(1, 7\) for a frame"):
+        check_episodes(Bundle.open(bundle), Blind(7), folder)
 
 
 def test_a_variants_own_accuracy_goes_before_the_bundles(copy: Path, proved_on: Path) -> None:
