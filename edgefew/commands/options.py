@@ -13,7 +13,8 @@ data_argument = click.argument("data", type=click.Path(path_type=Path))
 source_pattern_option = click.option(
     "--source-pattern",
     help="A regular expression that finds in a file name where the frame is from (design family, smear, "
-    "track, speaker, patient); its group “source”, its first group, or the match. Support and query then never share a source.",
+    "track, speaker, patient); its group “source”, its first group, or the match. Support and query then never share "
+    "a source.",
 )
 
 exclude_option = click.option(

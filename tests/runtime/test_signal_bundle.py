@@ -152,6 +152,18 @@ def test_windows_of_one_length_in_one_batch_and_of_others_give_the_same(signal_b
     assert session.run({"frames": np.zeros((0, 70, 2), np.float32)})[0].shape == (0, together.shape[1])
 
 
+@pytest.mark.parametrize("samples", [1, 3, 63, 65, 1000, 4097, 20000])
+def test_a_flat_window_is_flat_at_any_length_and_level(signal_bundle: Path, samples: int) -> None:
+    session = OrtSession(Bundle.open(signal_bundle).model("embed"))
+    levels = np.float32([-3e14, -1.7, 1e-30, 0.1, 8388607.5, 9e14])
+    flat = np.broadcast_to(levels[:, None, None], (len(levels), samples, 2))
+    assert not session.run({"frames": np.ascontiguousarray(flat)})[0].any()
+    if samples > 1:
+        wave = make_signal(1, 0, 0, samples)
+        vectors = session.run({"frames": np.stack([wave, wave * np.float32(1e-25), wave * np.float32(1e13)])})[0]
+        assert np.allclose(vectors @ vectors.T, 1, atol=1e-4)
+
+
 @pytest.mark.parametrize("samples", [1, 2, 30, SAMPLES, 100, 1000])
 def test_windows_that_cannot_be_used_are_masked_in_the_graphs(signal_bundle: Path, samples: int) -> None:
     bundle = Bundle.open(signal_bundle)
