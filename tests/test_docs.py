@@ -50,7 +50,7 @@ def test_the_page_of_commands_is_that_of_the_commands() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["device", "unknown"])
+@pytest.mark.parametrize("name", ["device", "heart_beats", "unknown"])
 def test_the_tables_are_those_of_the_committed_figures(name: str) -> None:
     page, text = runpy.run_path(str(DOCS / "tables.py"))["filled"](name)
     assert page.read_text() == text, "run `make docs`"

@@ -43,6 +43,13 @@ def test_files_are_enrolled_and_recognised(cli: Cli, signal_bundle: Path, waves:
     assert not answers[2]["known"]
 
 
+def test_windows_of_one_thing_are_agreed_on(cli: Cli, signal_bundle: Path, waves: Path, enrolled: Path) -> None:
+    takes = sorted((waves / "wave051").glob("*-1.*"))
+    result = cli("classify", signal_bundle, *takes, "--gallery", enrolled, "--track")
+    assert result.exit_code == 0, result.output
+    assert "track: wave051 (3 of 3 frames agree)" in result.stdout
+
+
 def test_the_same_window_as_another_file_is_there_already(
     cli: Cli, signal_bundle: Path, waves: Path, enrolled: Path, tmp_path: Path
 ) -> None:

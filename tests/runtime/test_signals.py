@@ -117,6 +117,9 @@ def test_a_specification_survives_json_and_lies_are_refused() -> None:
         {"normalize": "constant"},
         {"std": [1.0, 1.0]},
         {"seconds": -1},
+        {"dtype": "float64"},
+        {"layout": "NCS"},
+        {"mean": "ab"},
         {"colour": "RGB"},
     ):
         with pytest.raises((TypeError, ValueError)):
