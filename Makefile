@@ -27,7 +27,7 @@ soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 20
 	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \
 		tests/hostile
 
-FUZZERS := packed manifest golden image gallery
+FUZZERS := packed manifest golden image window gallery
 FUZZ_SECONDS := 30
 fuzz: build/fuzz-venv/.ready  ## a fuzzer (atheris) at every reader, FUZZ_SECONDS each
 	@for reader in $(FUZZERS); do \

@@ -134,6 +134,19 @@ def matrix_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def heart_beats_table(result: Mapping[str, Any]) -> str:
+    """New patients' beats told apart."""
+    rows = ["| patients asked about | examples | trained on the other nine | raw samples |", "|---|---|---|---|"]
+    for r in result["rows"]:
+        trained, raw = (f"{r[name]['accuracy']:.1%} ± {r[name]['ci95']:.1%}" for name in ("trained", "raw"))
+        rows.append(f"| {', '.join(r['tested'])} | {r['shot']} | {trained} | {raw} |")
+    return "\n".join(rows) + (
+        f"\n\n{result['way']}-way accuracy over {result['episodes']} episodes with its 95 % interval, seed "
+        f"{result['seed']}, after {result['training_episodes']} training episodes. Raw figures: "
+        "[benchmarks/heart_beats.json](benchmarks/heart_beats.json)."
+    )
+
+
 def _signed(value: float) -> str:
     return f"{value:+.2f}"
 
@@ -145,6 +158,7 @@ def _share(value: Mapping[str, float]) -> str:
 TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "device": ("device.md", device_table),
     "matrix": ("device.md", matrix_table),
+    "heart_beats": ("signal.md", heart_beats_table),
     "unknown": ("unknown.md", unknown_table),
 }
 

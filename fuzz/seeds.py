@@ -1,4 +1,4 @@
-"""Small true inputs that the fuzzer starts from: a bundle, a gallery, images."""
+"""Small true inputs that the fuzzer starts from: a bundle, a gallery, images, windows of signals."""
 
 from __future__ import annotations
 
@@ -91,3 +91,16 @@ def images() -> Iterator[bytes]:
     frames = [Image.fromarray(np.roll(noise, i, 1)) for i in range(3)]
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
     yield file.getvalue()
+
+
+def windows() -> Iterator[bytes]:
+    """Small windows of signals as .npy and CSV."""
+    noise = np.random.default_rng(3).normal(size=(6, 2))
+    for dtype in ("<f4", ">f8", "<i2", "u1", "<f2"):
+        file = io.BytesIO()
+        np.save(file, noise.astype(dtype))
+        yield file.getvalue()
+    text = io.StringIO()
+    np.savetxt(text, noise, delimiter=",", fmt="%.6g")
+    yield text.getvalue().encode()
+    yield b"1\r\n-2e-3\r\n"

@@ -1,4 +1,4 @@
-"""Real handwriting and heart beats, where they are present beside the project: the same commands on such folders."""
+"""Real handwriting and heart beats, where present beside the project: the same commands on data that are not ours."""
 
 from __future__ import annotations
 

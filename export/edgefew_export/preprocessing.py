@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from edgefew_runtime import FrameError, ImageInput, InputSpec, SignalInput
 from edgefew_runtime.frames import Pixels, RawFrame
-from edgefew_runtime.signal_quality import FLAT, LARGEST
+from edgefew_runtime.signal_quality import LARGEST
 from PIL import Image
 from torch import nn
 
@@ -49,7 +49,8 @@ def resample(samples: RawFrame, length: int) -> npt.NDArray[np.float32]:
     """A window at another number of samples, antialiased: float32 [s, C] → [length, C].
 
     Linear, with a triangle as wide as a step where samples are left out: ONNX's Resize with antialias (operator set 18)
-    and Pillow's BILINEAR are the same along one axis.
+    and Pillow's BILINEAR are the same along one axis. Applied to the differences from the first sample, here and in the
+    graph, so that a flat channel stays flat to the bit.
     """
     count = len(samples)
     if count == length:
@@ -60,7 +61,8 @@ def resample(samples: RawFrame, length: int) -> npt.NDArray[np.float32]:
     taps = np.floor(centres - width).astype(np.int64)[:, None] + np.arange(int(2 * width) + 3)
     weights = np.maximum(0, 1 - np.abs(taps - centres[:, None]) / width) * ((taps >= 0) & (taps < count))
     weights /= weights.sum(axis=1, keepdims=True)
-    return np.asarray(np.einsum("lt,ltc->lc", weights, samples[taps.clip(0, count - 1)]), np.float32)
+    moved = samples - samples[:1]
+    return np.asarray(np.einsum("lt,ltc->lc", weights, moved[taps.clip(0, count - 1)]), np.float32) + samples[:1]
 
 
 def _fit(pixels: Pixels, spec: ImageInput) -> Pixels:
@@ -160,10 +162,13 @@ class SignalPreprocessing(Preprocessing):
         images = torch.where(self.usable(images)[:, :, None], images, 0.0)
         if self.normalize != "window":
             return (images - self.mean) / self.std
-        centred = images - images.mean(dim=2, keepdim=True)
-        deviation = (centred * centred).mean(dim=2, keepdim=True).sqrt()
         varies = self._varies(images)[:, :, None]
-        return torch.where(varies, centred / torch.where(varies, deviation, 1.0), 0.0)
+        centred = torch.where(varies, images - images.mean(dim=2, keepdim=True), 0.0)
+        # To its peak first: squares of very small values are zero.
+        peak = centred.abs().amax(dim=2, keepdim=True)
+        shape = centred / torch.where(peak > 0, peak, 1.0)
+        deviation = (shape * shape).mean(dim=2, keepdim=True).sqrt()
+        return shape / torch.where(deviation > 0, deviation, 1.0)
 
     def usable(self, images: torch.Tensor) -> torch.Tensor:
         """Whether a window can be used: bool [n, 1], from float32 [n, C, S]."""
@@ -176,9 +181,8 @@ class SignalPreprocessing(Preprocessing):
         return torch.where(self.usable(images), vectors, 0.0)
 
     def _varies(self, images: torch.Tensor) -> torch.Tensor:
-        """Whether a channel varies by more than resampling's rounding: bool [n, C]."""
-        low, high = images.amin(dim=2), images.amax(dim=2)
-        return high - low > FLAT * torch.maximum(low.abs(), high.abs())
+        """Whether a channel varies: bool [n, C]."""
+        return images.amax(dim=2) > images.amin(dim=2)
 
 
 def preprocessing_of(spec: InputSpec) -> Preprocessing:

@@ -195,6 +195,8 @@ class ImageInput(InputSpec):
     suffixes = IMAGE_SUFFIXES
 
     def __post_init__(self) -> None:
+        if (self.dtype, self.layout) != ("uint8", "NHWC"):
+            raise ValueError(f"an image of {self.dtype!r} in {self.layout!r}")
         if self.fit not in FITS or self.order not in ("RGB", "BGR"):
             raise ValueError(f"an input with the fit {self.fit!r} and the order {self.order!r}")
         if len(self.size) != 2 or not all(isinstance(side, int) for side in self.size):
@@ -245,6 +247,8 @@ class SignalInput(InputSpec):
     suffixes = SIGNAL_SUFFIXES
 
     def __post_init__(self) -> None:
+        if (self.dtype, self.layout) != ("float32", "NSC"):
+            raise ValueError(f"a signal of {self.dtype!r} in {self.layout!r}")
         counts = (*self.size, self.channels)
         if len(self.size) != 1 or not all(isinstance(n, int) and not isinstance(n, bool) for n in counts):
             raise ValueError(f"a signal of the size {self.size} with {self.channels!r} channels")

@@ -8,17 +8,17 @@ import numpy as np
 
 from .frames import RawFrame
 
-FLAT = 2e-6
-"""A channel is flat where it varies by less than this share of its largest value; see docs/signal.md."""
-
 LARGEST = 1e15
 """Larger values are not used: sums of their squares are beyond float32."""
 
-CLIPPED = 0.05
-"""The share of a channel's samples in plateaus at its extremes above which it counts as clipped."""
+CLIPPED = 0.02
+"""The share of a channel's samples in plateaus at an extreme above which it counts as clipped; see docs/signal.md."""
 
 _PLATEAU = 3
 """Samples in a row at an extreme that make a plateau: a sensor's limit lasts, a peak does not."""
+
+_STEPS = 1.5
+"""A plateau is met by more than one step of the converter: a slow peak of few steps is no clipping."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,21 @@ def signal_quality(samples: RawFrame) -> SignalQuality:
     """
     count, channels = samples.shape
     low, high = samples.min(axis=0), samples.max(axis=0)
-    is_flat = high - low <= FLAT * np.maximum(np.abs(low), np.abs(high))
+    is_flat = low == high
     shares = [
-        max(_plateau_share(samples[:, channel] == extreme[channel]) for extreme in (low, high))
+        max(_plateau_share(samples[:, channel], extreme[channel]) for extreme in (low, high))
         for channel in np.flatnonzero(~is_flat)
     ]
     return SignalQuality(count, channels, tuple(map(int, np.flatnonzero(is_flat))), round(max(shares, default=0.0), 3))
 
 
-def _plateau_share(at_extreme: RawFrame) -> float:
-    """The share of samples that lie in runs of at least `_PLATEAU` at the extreme, bool [samples]."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], at_extreme, [False]]).astype(np.int8)))
-    runs = edges[1::2] - edges[::2]
-    return float(runs[runs >= _PLATEAU].sum() / len(at_extreme))
+def _plateau_share(values: RawFrame, extreme: float) -> float:
+    """The share of values, float32 [samples], that lie in plateaus at an extreme."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], values == extreme, [False]]).astype(np.int8)))
+    starts, ends = edges[::2], edges[1::2]
+    steps = np.abs(np.diff(values))
+    step = steps[steps > 0].min()
+    met = np.concatenate([[0], steps, [0]])
+    abrupt = np.maximum(met[starts], met[ends]) > _STEPS * step
+    runs = (ends - starts)[abrupt]
+    return float(runs[runs >= _PLATEAU].sum() / len(values))

@@ -86,7 +86,7 @@ def test_frames_are_added_to_examples_that_lack_them_as_one_event(bundle: Path, 
         gallery.roll_back(2)
         assert classifier.enroll("figure 50", frames[0], keep_frames=True).frames_added == 1
         assert kept() == [True, False]
-        assert unpack_frame(gallery.frame(gallery.examples("figure 50")[0].source_sha256) or b"", "a").pixels.shape
+        assert unpack_frame(gallery.frame(gallery.examples("figure 50")[0].source_sha256) or b"", "a").values.shape
         gallery.erase_example(gallery.examples("figure 50")[0].id)
         assert not gallery.problems()
     with sqlite3.connect(gallery_path) as db:

@@ -43,6 +43,13 @@ def test_files_are_enrolled_and_recognised(cli: Cli, signal_bundle: Path, waves:
     assert not answers[2]["known"]
 
 
+def test_windows_of_one_thing_are_agreed_on(cli: Cli, signal_bundle: Path, waves: Path, enrolled: Path) -> None:
+    takes = sorted((waves / "wave051").glob("*-1.*"))
+    result = cli("classify", signal_bundle, *takes, "--gallery", enrolled, "--track")
+    assert result.exit_code == 0, result.output
+    assert "track: wave051 (3 of 3 frames agree)" in result.stdout
+
+
 def test_the_same_window_as_another_file_is_there_already(
     cli: Cli, signal_bundle: Path, waves: Path, enrolled: Path, tmp_path: Path
 ) -> None:
@@ -92,7 +99,7 @@ def test_rejected_windows_and_negatives_work(cli: Cli, signal_bundle: Path, wave
     assert result.exit_code == 0, result.output
     result = cli("calibrate", signal_bundle, "--gallery", enrolled, "--negatives", waves / "wave054")
     assert result.exit_code == 0, result.output
-    assert "6 negatives added" in result.stdout
+    assert "6 strangers added" in result.stdout
 
 
 def test_a_new_bundle_enrolls_the_kept_windows_again(signal_bundle: Path, enrolled: Path, tmp_path: Path) -> None:
@@ -150,6 +157,18 @@ def test_windows_of_one_length_in_one_batch_and_of_others_give_the_same(signal_b
     )
     assert ((denser * alone).sum(axis=1) > 0.9).all()  # the same wave with other noise
     assert session.run({"frames": np.zeros((0, 70, 2), np.float32)})[0].shape == (0, together.shape[1])
+
+
+@pytest.mark.parametrize("samples", [1, 3, 63, 65, 1000, 4097, 20000])
+def test_a_flat_window_is_flat_at_any_length_and_level(signal_bundle: Path, samples: int) -> None:
+    session = OrtSession(Bundle.open(signal_bundle).model("embed"))
+    levels = np.float32([-3e14, -1.7, 1e-30, 0.1, 8388607.5, 9e14])
+    flat = np.broadcast_to(levels[:, None, None], (len(levels), samples, 2))
+    assert not session.run({"frames": np.ascontiguousarray(flat)})[0].any()
+    if samples > 1:
+        wave = make_signal(1, 0, 0, samples)
+        vectors = session.run({"frames": np.stack([wave, wave * np.float32(1e-25), wave * np.float32(1e13)])})[0]
+        assert np.allclose(vectors @ vectors.T, 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 30, SAMPLES, 100, 1000])

@@ -2,9 +2,10 @@
 
 An image on uint8 [n, H, W, 3], before anything else: within 1/255 of Pillow's antialiased BILINEAR, and as fast.
 Casting first would cost a float copy of the whole frame; without antialias the mean error is 23/255.
-`preprocessing.resize` does the same with Pillow. A signal on float32 [n, samples, C], along its samples alone: on ONNX
-Runtime 1.16.3 and 1.32 within 1e-6 of `preprocessing.resample`, but 1e-4 where float32 cannot say how many samples go
-into one.
+`preprocessing.resize` does the same with Pillow.
+
+A signal on float32 [n, samples, C], along its samples alone: on ONNX Runtime 1.16.3 and 1.32 within 1e-6 of
+`preprocessing.resample`, and within 1e-4 where float32 cannot say how many samples go into one.
 """
 
 from __future__ import annotations
@@ -31,13 +32,22 @@ def take_any_size(graph: onnx.GraphProto, spec: InputSpec) -> None:
         taken = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", "height", "width", 3])
     else:
         steps = _Steps((spec.size[0], spec.channels))
-        steps.resize("frames", steps.constant("fit_size", *spec.size), "fitted", axes=[1])
+        _resample(steps, spec.size[0])
         taken = helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["n", "samples", spec.channels])
     for place, step in enumerate(steps.nodes):
         graph.node.insert(place, step)
     graph.initializer.extend(steps.constants)
     del graph.input[:]
     graph.input.append(taken)
+
+
+def _resample(steps: _Steps, samples: int) -> None:
+    """What the samples differ from the first, resized: of a flat channel zeros, which Resize keeps to the bit."""
+    zero, one = steps.constant("fit_start", 0), steps.constant("fit_end", 1)
+    first = steps.add("Slice", ["frames", zero, one, one], "first_sample")
+    moved = steps.add("Sub", ["frames", first], "moved")
+    small = steps.resize(moved, steps.constant("fit_size", samples), "resampled", axes=[1])
+    steps.add("Add", [small, first], "fitted")
 
 
 class _Steps:

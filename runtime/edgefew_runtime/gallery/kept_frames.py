@@ -14,7 +14,6 @@ import numpy as np
 
 from ..errors import FrameError
 from ..frames import MAX_PIXELS, Frame, load_frame
-from ..signals import load_signal, write_npy
 
 _FILE, _PIXELS, _SIGNAL = b"F", b"P", b"S"
 _SHAPE = struct.Struct(">II")
@@ -29,6 +28,8 @@ def pack(frame: Frame) -> bytes:
     if frame.encoded is not None:
         return _FILE + frame.encoded
     if frame.values.dtype == np.float32:
+        from ..signals import write_npy  # start-up time that a gallery of pictures need not pay
+
         return _SIGNAL + write_npy(frame.values)
     height, width, _ = frame.values.shape
     return _PIXELS + _SHAPE.pack(height, width) + zlib.compress(frame.values.tobytes())
@@ -45,6 +46,8 @@ def unpack(content: bytes, name: str) -> Frame:
         frame = load_frame(body)
         return Frame(frame.values, name, frame.encoded)
     if kind == _SIGNAL:
+        from ..signals import load_signal
+
         return Frame(load_signal(body).values, name)
     if kind != _PIXELS or len(body) < _SHAPE.size:
         raise FrameError(f"The picture kept of {name} is damaged. Restore a copy of the gallery.")
