@@ -36,6 +36,7 @@ from .evaluation import BATCH, Embed, embed_folder, evaluate
 from .graphs import classify_graph, enroll_graph, serialize
 from .labelled_folder import LabelledFolder
 from .model_card import model_card
+from .open_set import open_set
 from .preprocessing import resize
 from .proof import EPISODES, HELD_OUT, ProofFrames, compare_decisions, compare_embeddings, golden_frames
 from .scale import EPISODES as SCALE_EPISODES
@@ -167,6 +168,13 @@ def _make_files(
         "reference": source.framework,
         "episodes": episode_report,
         "calibration": scale_report,
+        "open_set": open_set(
+            frames.bundle,
+            frames.labels,
+            frames.sources,
+            tuple(sorted({point.false_accept_rate for point in points})),
+            SEED,
+        ),
         "proved_on": {
             "from": HELD_OUT if data is None else "a labelled folder given at export",
             "classes": int(frames.labels.max()) + 1,

@@ -36,7 +36,7 @@ classes are enrolled on the device from a few examples each.
 
 ## When it says "unknown"
 
-{_promises(manifest)}
+{_promises(manifest)}{_open_set(report["open_set"])}
 Probabilities among the enrolled classes are off by {error["after"]:.1%} on average (expected calibration error; {error["before"]:.1%} before the scale was
 fitted). For other kinds of pictures than those of training, calibrate on your own: `edgefew calibrate`.
 
@@ -86,6 +86,26 @@ def _projection(report: Mapping[str, Any]) -> str:
 
 A projection ({fitted["kind"]}) from {fitted["from"]} to {fitted["to"]} values is part of the graph, fitted on {fitted["images"]} pictures of {fitted["classes"]} other classes.
 Without it: {without["accuracy"]:.1%} ± {without["ci95"]:.1%}; with it: {after["accuracy"]:.1%} ± {after["ci95"]:.1%}, on the same episodes."""
+
+
+def _open_set(measured: Mapping[str, Any]) -> str:
+    """How well known and unknown are told apart, and what thresholds of other classes let in."""
+    if not measured["galleries"]:
+        return f"Known against unknown was not measured: {measured['why']}.\n"
+    area = measured["auroc"]
+    lines = [
+        f"Galleries of {measured['way']} classes with one example each, asked about themselves and as many strangers: the area "
+        f"under the ROC curve of the best score is {area['mean']:.3f} ± {area['ci95']:.3f} (95 % interval over "
+        f"{measured['galleries']} galleries)."
+    ]
+    for found in measured["false_accepts"]:
+        accepted, recognised = found["accepted"], found["recognised"]
+        lines.append(
+            f"At {found['rate']:.1%}, by thresholds from other classes, half as many as the bundle's: "
+            f"{accepted['mean']:.1%} ± {accepted['ci95']:.1%} of strangers accepted, {recognised['mean']:.1%} ± "
+            f"{recognised['ci95']:.1%} recognised ({found['way']} classes)."
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _promises(manifest: Manifest) -> str:
