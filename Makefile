@@ -10,8 +10,8 @@ BIN := .venv/bin
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
 
-test: .venv/.ready .venv-device/.ready  ## every test
-	$(BIN)/python -m pytest
+test: .venv/.ready .venv-device/.ready  ## every test, on two cores; one thread each, so that they do not wait for one another
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.ready  ## linters, types, and the arrows between the packages
 	$(BIN)/ruff format --check .

@@ -64,8 +64,8 @@ def grid_error(dimension: int) -> float:
 
 def unit(vectors: npt.NDArray[np.floating]) -> Embeddings:
     """Each row divided by its length: float32 [n, d]; a row without direction becomes zeros."""
-    rows = np.asarray(vectors, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
+        rows = np.asarray(vectors, np.float32)
         norms = np.sqrt(np.sum(np.square(rows), axis=1, keepdims=True))
         good = (norms > SHORTEST) & (norms < LONGEST)
         return np.where(good, rows / np.where(good, norms, 1), np.float32(0)).astype(np.float32, copy=False)

@@ -29,7 +29,7 @@ def test_every_changed_byte_is_refused(files: Files, write: Write) -> None:
     tried = 0
     for name, content in files.items():
         # More of SHA256SUMS: the bundle's id is made of it, and nothing else vouches for it.
-        number = len(content) if SOAK else min(300 if name == SUMS_FILE else 15, len(content))
+        number = min(len(content), 20_000 if SOAK else 300 if name == SUMS_FILE else 15)
         for place in rng.sample(range(len(content)), number):
             flipped = bytearray(content)
             flipped[place] ^= 1 << rng.randrange(8)

@@ -95,6 +95,33 @@ def test_any_byte_changed_is_refused_found_or_without_effect(true: Path, tmp_pat
     assert seen.count("refused") > 10
 
 
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE sqlite_schema SET sql = CAST(sql AS BLOB) WHERE name = 'class'", "damaged|other tables"),
+        ("UPDATE sqlite_schema SET sql = 7 WHERE name = 'class'", "damaged|other tables"),
+    ],
+)
+def test_tables_described_by_other_than_text_are_refused(true: Path, statement: str, says: str) -> None:
+    with sqlite3.connect(true) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(statement)
+    db.close()
+    with pytest.raises(GalleryError, match=says):
+        Gallery(true, BUNDLE, DIMENSION)
+
+
+def test_a_change_of_type_that_the_tables_forbid_is_refused(true: Path) -> None:
+    data = bytearray(true.read_bytes())
+    place = data.index(BUNDLE.encode())
+    # The record's header says of each value what it is: 8 is the number 0, where text was.
+    header = data.rindex(bytes([13 + 2 * len(BUNDLE) & 0x7F]), 0, place)
+    data[header] = 8
+    true.write_bytes(data)
+    with pytest.raises(GalleryError):
+        Gallery(true, BUNDLE, DIMENSION)
+
+
 @pytest.mark.parametrize("kind", ["short", "empty", "long"])
 @pytest.mark.parametrize("place", ["class SET sum", "example SET embedding"])
 def test_a_vector_of_another_length_is_refused(true: Path, place: str, kind: str) -> None:

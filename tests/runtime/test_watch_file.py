@@ -63,7 +63,8 @@ def test_what_cannot_be_watched_says_why(bundle: Path, gallery: Path, tmp_path: 
         pytest.raises(EdgeFewError, match=r"Nothing is accepted, so there is nothing to watch: not enough"),
     ):
         keep_watch(file, classifier, [])
-    with Classifier.open(bundle, gallery) as classifier:
+    with Classifier.open(bundle) as classifier:
+        classifier.enroll("all sorts", [draw_class(kind, 0, 0) for kind in range(50, 74)])
         promised = classifier.promise()
         assert promised is not None
         assert promised.threshold is not None

@@ -231,11 +231,15 @@ class Database:
         stored = connection.execute(
             "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND (type, name) != ('table', 'sqlite_sequence')"
         ).fetchall()
-        if {_normal(row[0]) for row in stored} != {_normal(statement) for statement in _statements(SCHEMA)}:
+        # SQLite keeps text as bytes where its header says so: that is none of our statements.
+        if {_normal(row[0]) if isinstance(row[0], str) else None for row in stored} != {
+            _normal(statement) for statement in _statements(SCHEMA)
+        }:
             raise GalleryFormatError(
                 f"{self._path} has other tables than a gallery of format {USER_VERSION}. Restore a copy; do not use it."
             )
-        meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        entries = connection.execute("SELECT key, value FROM meta").fetchall()
+        meta = {key: value for key, value in entries if isinstance(value, str)}
         made_with, dimension = meta.get("bundle_id", ""), meta.get("dimension", "")
         if not made_with or not dimension.isdecimal() or not 0 < len(dimension) < 6 or not int(dimension):
             raise GalleryFormatError(f"{self._path} does not say which bundle it belongs to. Restore a copy.")
