@@ -61,7 +61,7 @@ def device_table(result: Mapping[str, Any]) -> str:
         )
         row(
             "peak memory",
-            f"{ours['peak_mb']:.0f} MB (+{ours['added_mb']:.0f})",
+            f"{ours['peak_mb']:.0f} MB ({ours['added_mb']:+.0f})",
             f"{bare['peak_mb']:.0f} MB",
             *(f"{o['peak_mb']:.0f} MB" if o else "" for o in other),
         )
