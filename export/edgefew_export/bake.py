@@ -190,6 +190,7 @@ def write_baked(baked: Baked, out: Path, *, replace: bool = False) -> None:
 
     Raises:
         ExportError: `out` is no name for an ONNX file, is there already, or cannot be written.
+        GalleryError: the folder for it is not there.
     """
     if out.suffix != ".onnx":
         raise ExportError(f"{out} is no name for an ONNX file. Give one that ends in .onnx.")

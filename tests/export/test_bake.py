@@ -29,7 +29,7 @@ from edgefew_runtime.session import OrtSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Cli, draw_class
+from tests.conftest import ROOT, Cli, draw_class
 
 KINDS = range(50, 56)
 STRANGERS = range(60, 72)
@@ -235,6 +235,17 @@ assert not [name for name in sys.modules if name.startswith("edgefew")]
     assert result.stdout.strip() == "int64 (2,) (2, 6) (2, 6) figure 55 ü"
 
 
+def test_the_program_in_the_docs_runs(classifier: Classifier, tmp_path: Path) -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "bake-and-triton.md").read_text(), re.S)
+    assert code
+    write_baked(bake_now(classifier, 0.05), tmp_path / "site.onnx")
+    command = [sys.executable, "-X", "utf8", "-c", code[1]]
+    for kind, told in ((KINDS[2], f"figure {KINDS[2]} ü ("), (STRANGERS[0], "unknown\n")):
+        draw_class(kind, 0, 0).save(tmp_path / "frame.png")
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert done.stdout.startswith(told)
+
+
 def test_nothing_enrolled_is_refused(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     with (
@@ -311,6 +322,13 @@ def test_what_is_no_name_for_the_file_is_refused(
     assert told in result.stderr
     assert gallery_path.read_bytes() == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_nothing_is_written_into_the_bundle(bundle: Path, classifier: Classifier, gallery_path: Path, cli: Cli) -> None:
+    result = cli("bake", bundle, bundle / "figures.onnx", "--gallery", gallery_path)
+    assert result.exit_code == 1
+    assert "is in the bundle" in result.stderr
+    assert Bundle.open(bundle).id == classifier.bundle.id
 
 
 def test_a_gallery_of_another_bundle_is_refused(bundle: Path, gallery_path: Path, tmp_path: Path, cli: Cli) -> None:

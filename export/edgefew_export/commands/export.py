@@ -59,6 +59,11 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
 )
 @click.option("--source-pattern", help="For --data: a regular expression that finds the source in a file name.")
 @click.option("--replace", "overwrite", is_flag=True, help="Put the new bundle in the place of one that is there.")
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path),
+    help="Also write a model repository for Triton Inference Server to this new folder, as `edgefew triton` does.",
+)
 @json_option
 def export(
     source: str,
@@ -77,6 +82,7 @@ def export(
     data: Path | None,
     source_pattern: str | None,
     overwrite: bool,
+    triton: Path | None,
     as_json: bool,
 ) -> None:
     """Turn a network into a bundle that has proved itself against it.
@@ -89,6 +95,7 @@ def export(
     from edgefew_export.bundle_writer import export_bundle
     from edgefew_export.labelled_folder import read_labelled_folder
     from edgefew_export.sources.projected import ProjectionPlan
+    from edgefew_export.triton import check_new, write_repository
 
     if (project is None) != (project_data is None) or (project is None and dimension is not None):
         raise click.UsageError(
@@ -99,6 +106,8 @@ def export(
             "--project-data is the folder of --data: the report would be about classes that the projection was fitted "
             "on. Give other classes."
         )
+    if triton is not None:
+        check_new(triton, bundle)
     folder = None if data is None else read_labelled_folder(data, source_pattern)
     plan = None
     if project is not None and project_data is not None:
@@ -120,9 +129,12 @@ def export(
         )
     finally:
         signal.signal(signal.SIGTERM, before)
+    if triton is not None:
+        write_repository(opened, triton)
     report = opened.report()
     if as_json:
-        print_json({"bundle": str(bundle), "bundle_id": opened.id, "report": report})
+        written = {} if triton is None else {"triton": str(triton)}
+        print_json({"bundle": str(bundle), "bundle_id": opened.id, **written, "report": report})
         return
     embedding, episodes = report["variants"]["fp32"]["embedding"], report["episodes"]
     worst = max(b["max_abs_error"] for b in embedding["batch_sizes"].values())
@@ -146,6 +158,8 @@ def export(
         )
     click.echo(_promised(opened.manifest.operating_points))
     click.echo(f"{bundle}: bundle {opened.id[:12]}…, {report['variants']['fp32']['bytes']['embed'] / 1e6:.1f} MB")
+    if triton is not None:
+        click.echo(f"{triton}: model repository for Triton Inference Server")
 
 
 def _promised(points: Sequence[OperatingPoint]) -> str:
