@@ -79,7 +79,18 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
-        """From the manifest's JSON."""
+        """From the manifest's JSON.
+
+        Raises:
+            BundleFormatError: this version knows no such kind.
+            KeyError, TypeError, ValueError: a key is missing, unknown or wrong.
+        """
+        # The kind first: the other keys of one that comes later are its own.
+        if data["kind"] != "image":
+            raise BundleFormatError(
+                f"The bundle takes inputs of kind {data['kind']!r}; this version of edgefew-runtime knows image. "
+                "Upgrade edgefew-runtime."
+            )
         height, width = data["size"]
         listed = {"size": (int(height), int(width)), "mean": tuple(data["mean"]), "std": tuple(data["std"])}
         spec = cls(**{**data, **listed})
@@ -155,11 +166,10 @@ class Manifest:
                 "must be above "
                 "0. Export the bundle again."
             )
-        if manifest.metric != "cosine" or manifest.input.kind != "image":
+        if manifest.metric != "cosine":
             raise BundleFormatError(
-                f"The bundle has the metric {manifest.metric!r} and inputs of kind {manifest.input.kind!r}; "
-                "this version of "
-                "edgefew-runtime knows cosine and image. Upgrade edgefew-runtime."
+                f"The bundle has the metric {manifest.metric!r}; this version of edgefew-runtime knows cosine. Upgrade "
+                "edgefew-runtime."
             )
         return manifest
 
