@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ import onnx
 import pytest
 from edgefew_export.bake import Baked, bake, recognise_graph, write_baked
 from edgefew_export.graphs import serialize
+from edgefew_export.scale import SCALES
 from edgefew_runtime import (
     Bundle,
     Classifier,
@@ -89,6 +91,14 @@ def test_a_class_whose_negative_is_nearer_gives_way_to_the_next() -> None:
     rejecting = Task(task.labels, task.prototypes, task.counts, {0: (example, negative)}, task.strangers)
     assert answers_as_decided(task, negative, None).tolist() == [0]
     assert answers_as_decided(rejecting, negative, None).tolist() != [0]
+
+
+def test_a_negative_as_near_as_the_nearest_example_rejects() -> None:
+    task = Task(("a", "b"), np.eye(2, D, dtype=np.float32), np.array([1, 1]), {}, np.zeros((0, D), np.float32))
+    both = np.eye(1, D, dtype=np.float32)
+    tied = Task(task.labels, task.prototypes, task.counts, {0: (both, both)}, task.strangers)
+    assert answers_as_decided(task, both, None).tolist() == [0]
+    assert answers_as_decided(tied, both, None).tolist() == [1]
 
 
 def test_where_every_class_is_rejected_nothing_is_known() -> None:
@@ -264,6 +274,26 @@ def test_a_damaged_gallery_is_refused(classifier: Classifier, monkeypatch: pytes
     monkeypatch.setattr(Gallery, "problems", lambda _: ["the chain is broken at event 3"])
     with pytest.raises(GalleryFormatError, match="chain is broken"):
         bake_now(classifier, 0.05)
+
+
+def test_the_largest_scale_of_a_calibration_is_no_reason_to_refuse(classifier: Classifier) -> None:
+    """It makes large differences of probability of what is rounding in the scores."""
+    manifest = dataclasses.replace(classifier.bundle.manifest, scale=SCALES[1])
+    steep = dataclasses.replace(classifier.bundle, manifest=manifest)
+    session = OrtSession(bake(steep, classifier.gallery, None).model)
+    frame = np.asarray(draw_class(KINDS[1], 0, 0))[None]
+    assert (
+        session.run({"frames": frame})[1].max()
+        > OrtSession(bake_now(classifier, None).model).run({"frames": frame})[1].max()
+    )
+
+
+def test_one_picture_enrolled_under_two_names_is_baked(classifier: Classifier) -> None:
+    """Which of the two it is, rounding decides: no reason to refuse."""
+    for name in ("one", "other"):
+        classifier.enroll(name, [classifier.bundle.golden()[0][0]])
+    labels = OrtSession(bake_now(classifier, None).model).run({"frames": classifier.bundle.golden()[0][0][None]})[0]
+    assert labels.tolist() in ([len(KINDS)], [len(KINDS) + 1])
 
 
 def test_a_file_that_differs_from_the_runtime_is_refused(
