@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from edgefew_runtime.selftest import check_golden, check_head
 from edgefew_runtime.session import OrtSession
 
 from .calibration import calibrate
+from .destination import write_files
 from .episodes import EpisodeSampler
 from .evaluation import BATCH, Embed, embed_folder, evaluate
 from .graphs import classify_graph, enroll_graph, serialize
@@ -92,7 +92,7 @@ def export_bundle(
     except OSError as error:
         raise ExportError(f"{out.absolute().parent} cannot be written to: {error.strerror or error}.") from None
     try:
-        _write(part, files)
+        write_files(part, files)
         _check_as_device(part)
         _move(part, out)
     finally:
@@ -263,17 +263,6 @@ def _as_files(
 
 def _json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    folder.chmod(0o755)
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _check_as_device(path: Path) -> None:

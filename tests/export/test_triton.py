@@ -1,156 +1,333 @@
-"""A model repository that Triton Inference Server can load, as far as that can be told without one."""
+"""A model repository for Triton Inference Server, checked as far as that goes without the server.
+
+What the server checks when it loads a repository is checked here by its own rules: of the ONNX Runtime backend
+(onnxruntime_utils.cc, CompareDimsSupported) and of ensembles (ensemble_utils.cc, ValidateEnsembleConfig). The client in
+the repository's README runs as it is written, against a stand-in that takes what the configuration says, nothing else.
+"""
 
 from __future__ import annotations
 
-import json
 import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-import onnx
+import numpy.typing as npt
+import onnxruntime as ort
 import pytest
-from edgefew_export.triton import MAX_BATCH, repository, write_repository
-from edgefew_runtime import Bundle, ExportError
-from edgefew_runtime.session import OrtSession
+from edgefew_export.triton import ENSEMBLE, MAX_BATCH, README_FILE, repository, write_repository
+from edgefew_export.triton_readme import triton_readme
+from edgefew_runtime import Bundle, Classifier, ExportError
+from edgefew_runtime.bundle import COMPONENTS
 
-from tests.conftest import Cli
+from tests.conftest import Cli, draw_class, draw_folder
 
-NUMPY = {
-    "TYPE_UINT8": "tensor(uint8)",
-    "TYPE_INT64": "tensor(int64)",
-    "TYPE_FP32": "tensor(float)",
-    "TYPE_BOOL": "tensor(bool)",
+TYPES = {
+    "TYPE_UINT8": ("tensor(uint8)", np.uint8, "UINT8"),
+    "TYPE_INT64": ("tensor(int64)", np.int64, "INT64"),
+    "TYPE_FP32": ("tensor(float)", np.float32, "FP32"),
+    "TYPE_BOOL": ("tensor(bool)", np.bool_, "BOOL"),
 }
-IO = re.compile(r'(input|output) \[ \{ name: "(\w+)" data_type: (\w+) dims: \[ ([-\d, ]+) \] \} \]')
+
+Message = dict[str, list[Any]]
+Tensors = dict[str, npt.NDArray[Any]]
 
 
-def dims_of(config: str) -> dict[tuple[str, str], tuple[str, list[int]]]:
-    """By side and name: the data type and the dimensions."""
-    return {(side, name): (kind, [int(d) for d in dims.split(",")]) for side, name, kind, dims in IO.findall(config)}
+def parse(text: str) -> Message:
+    """Protobuf's text format: every field as the list of its values; messages are dicts again."""
+    tokens = iter(re.findall(r'"[^"]*"|[\w.+-]+|[:{}\[\],]', text))
+
+    def values(opening: str) -> Iterator[Any]:
+        if opening == "[":
+            for word in tokens:
+                if word == "]":
+                    return
+                if word != ",":
+                    yield from values(word)
+        elif opening == "{":
+            yield message()
+        else:
+            yield (
+                opening.strip('"') if opening[0] == '"' else int(opening) if opening.lstrip("-").isdigit() else opening
+            )
+
+    def message() -> Message:
+        fields: Message = defaultdict(list)
+        for name in tokens:
+            if name == "}":
+                break
+            following = next(tokens)
+            fields[name].extend(values(next(tokens) if following == ":" else following))
+        return fields
+
+    return message()
 
 
-@pytest.fixture(scope="module")
-def files(bundle: Path) -> dict[str, bytes]:
-    return repository(Bundle.open(bundle))
+@pytest.fixture
+def opened(bundle: Path) -> Bundle:
+    return Bundle.open(bundle)
 
 
-@pytest.mark.parametrize("component", ["embed", "enroll", "classify"])
-def test_a_configuration_says_what_the_graph_takes_and_gives(
-    files: dict[str, bytes], bundle: Path, component: str
+@pytest.fixture
+def files(opened: Bundle) -> dict[str, bytes]:
+    return repository(opened)
+
+
+@pytest.fixture
+def configs(files: dict[str, bytes]) -> dict[str, Message]:
+    return {name: parse(files[f"{name}/config.pbtxt"].decode()) for name in (*COMPONENTS, ENSEMBLE)}
+
+
+def shapes(config: Message, side: str) -> dict[str, list[int]]:
+    """Names and whole shapes, with the batch where the server adds it."""
+    batch = [-1] if config["max_batch_size"][0] else []
+    return {tensor["name"][0]: batch + tensor["dims"] for tensor in config[side]}
+
+
+def types(config: Message, side: str) -> dict[str, str]:
+    return {tensor["name"][0]: tensor["data_type"][0] for tensor in config[side]}
+
+
+# ---- what the server checks when it loads the repository ----------------------------------------------
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_inputs_and_outputs_are_those_of_the_graph(
+    files: dict[str, bytes], configs: dict[str, Message], component: str
 ) -> None:
-    config = files[f"{component}/config.pbtxt"].decode()
-    assert files[f"{component}/1/model.onnx"] == Bundle.open(bundle).model(component)
-    assert f'name: "{component}"' in config
-    assert 'backend: "onnxruntime"' in config
-    session = OrtSession(files[f"{component}/1/model.onnx"])._session
-    told = dims_of(config)
-    real = {("input", i.name): i for i in session.get_inputs()} | {("output", o.name): o for o in session.get_outputs()}
-    assert set(told) == set(real)
-    batched = component == "embed"
-    assert f"max_batch_size: {MAX_BATCH if batched else 0}\n" in config
-    assert ("dynamic_batching" in config) is batched
-    for key, tensor in real.items():
-        kind, dims = told[key]
-        assert tensor.type == NUMPY[kind]
-        shape = tensor.shape[1:] if batched else tensor.shape
-        assert len(dims) == max(1, len(shape))
-        # The rule of the server's backend: a fixed dimension as it is, -1 for one that varies, [1] for a scalar.
-        expected = [d if isinstance(d, int) else -1 for d in shape] or [1]
-        assert all(e in (d, -1) for e, d in zip(expected, dims, strict=True))
+    session = ort.InferenceSession(files[f"{component}/1/model.onnx"], providers=["CPUExecutionProvider"])
+    config = configs[component]
+    for side, values in (("input", session.get_inputs()), ("output", session.get_outputs())):
+        # As the backend sees them: -1 for what varies. It asks for the same dimensions to the last; a scalar is [1].
+        seen = {v.name: [d if isinstance(d, int) else -1 for d in v.shape] or [1] for v in values}
+        assert shapes(config, side) == seen
+        assert {name: TYPES[kind][0] for name, kind in types(config, side).items()} == {v.name: v.type for v in values}
 
 
-def test_the_ensemble_joins_what_fits(files: dict[str, bytes]) -> None:
-    config = files["recognise/config.pbtxt"].decode()
-    told = dims_of(config)
-    steps = re.findall(r'model_name: "(\w+)"', config)
-    assert steps == ["embed", "classify"]
-    names = {name for side, name in told if side == "input"}
-    produced: set[str] = set(names)
-    for step, block in zip(steps, config.split("model_name:")[1:], strict=True):
-        own = dims_of(files[f"{step}/config.pbtxt"].decode())
-        inputs = dict(re.findall(r'input_map \{ key: "(\w+)" value: "(\w+)" \}', block))
-        outputs = dict(re.findall(r'output_map \{ key: "(\w+)" value: "(\w+)" \}', block))
-        assert set(inputs) == {name for side, name in own if side == "input"}
-        assert set(inputs.values()) <= produced
-        assert set(outputs) == {name for side, name in own if side == "output"}
-        produced |= set(outputs.values())
-    assert {name for side, name in told if side == "output"} <= produced
+def test_embed_joins_requests_and_what_has_a_state_does_not(configs: dict[str, Message]) -> None:
+    assert configs["embed"]["max_batch_size"] == [MAX_BATCH]
+    assert configs["embed"]["dynamic_batching"] == [{}]
+    for name in ("enroll", "classify", ENSEMBLE):
+        assert configs[name]["max_batch_size"] == [0]
+        assert not configs[name]["dynamic_batching"]
 
 
-def test_the_server_s_own_definition_reads_every_configuration(files: dict[str, bytes]) -> None:
-    pytest.importorskip("google.protobuf")
-    service = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="needs tritonclient[grpc]")
+def test_names_and_backends_are_what_the_server_looks_for(
+    files: dict[str, bytes], configs: dict[str, Message], opened: Bundle
+) -> None:
+    for name, config in configs.items():
+        assert config["name"] == [name]
+        assert any(file.startswith(f"{name}/1/") for file in files)
+        (origin,) = config["parameters"]
+        assert (origin["key"], origin["value"][0]["string_value"]) == (["edgefew.bundle_id"], [opened.id])
+    for component in COMPONENTS:
+        assert configs[component]["backend"] == ["onnxruntime"]
+        assert files[f"{component}/1/model.onnx"] == opened.model(component)
+    assert configs[ENSEMBLE]["platform"] == ["ensemble"]
+
+
+def test_the_steps_of_the_ensemble_fit_together(configs: dict[str, Message]) -> None:
+    ensemble = configs[ENSEMBLE]
+    shape = shapes(ensemble, "input") | shapes(ensemble, "output")
+    kind = types(ensemble, "input") | types(ensemble, "output")
+    there = set(types(ensemble, "input"))
+    for step in ensemble["ensemble_scheduling"][0]["step"]:
+        model = configs[step["model_name"][0]]
+        for side in ("input", "output"):
+            mapped = {pair["key"][0]: pair["value"][0] for pair in step[f"{side}_map"]}
+            assert mapped.keys() == types(model, side).keys()
+            for name, tensor in mapped.items():
+                assert kind.setdefault(tensor, types(model, side)[name]) == types(model, side)[name]
+                known, own = shape.setdefault(tensor, shapes(model, side)[name]), shapes(model, side)[name]
+                assert len(known) == len(own)
+                assert all(-1 in (a, b) or a == b for a, b in zip(known, own, strict=True))
+            assert side == "output" or set(mapped.values()) <= there
+        there |= {pair["value"][0] for pair in step["output_map"]}
+    assert set(types(ensemble, "output")) <= there
+
+
+@pytest.mark.parametrize("name", [*COMPONENTS, ENSEMBLE])
+def test_the_configuration_is_one_of_tritons_own_definition(files: dict[str, bytes], name: str) -> None:
+    pytest.importorskip("grpc", reason="tritonclient[grpc] is not installed")
+    definition = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient[grpc] is not installed")
     from google.protobuf import text_format
 
-    for name in ("embed", "enroll", "classify", "recognise"):
-        config = text_format.Parse(files[f"{name}/config.pbtxt"].decode(), service.ModelConfig())
-        assert config.name == name
-        assert len(config.input) >= 1
-        assert len(config.output) >= 1
-        assert all(io.data_type and list(io.dims) for io in (*config.input, *config.output))
+    text = files[f"{name}/config.pbtxt"].decode()
+    config = text_format.Parse(text, definition.ModelConfig())
+    assert shapes(parse(text), "input") == {
+        tensor.name: [-1] * (config.max_batch_size > 0) + list(tensor.dims) for tensor in config.input
+    }
 
 
-def test_the_repository_is_written_whole_or_not_at_all(bundle: Path, tmp_path: Path) -> None:
-    opened = Bundle.open(bundle)
-    written = write_repository(opened, tmp_path / "models")
-    assert (
-        sorted(str(p.relative_to(tmp_path / "models")) for p in (tmp_path / "models").rglob("*") if p.is_file())
-        == written
-    )
-    with pytest.raises(ExportError, match="exists already"):
-        write_repository(opened, tmp_path / "models")
-    with pytest.raises(ExportError, match="There is no folder"):
-        write_repository(opened, tmp_path / "none" / "models")
-    assert [p.name for p in tmp_path.iterdir()] == ["models"]
+# ---- the client of the README -------------------------------------------------------------------------
 
 
-def test_the_readme_s_client_does_what_the_runtime_does(
-    files: dict[str, bytes], bundle: Path, monkeypatch: pytest.MonkeyPatch
+class Server:
+    """Answers requests as the server would: what the configuration does not allow is refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self.configs = {p.parent.name: parse(p.read_text()) for p in folder.glob("*/config.pbtxt")}
+        self.sessions = {
+            p.parent.parent.name: ort.InferenceSession(p, providers=["CPUExecutionProvider"])
+            for p in folder.glob("*/1/model.onnx")
+        }
+
+    def infer(self, model: str, given: Tensors) -> Tensors:
+        config = self.configs[model]
+        expected = shapes(config, "input")
+        assert given.keys() == expected.keys()
+        for name, value in given.items():
+            assert value.dtype == TYPES[types(config, "input")[name]][1], name
+            assert len(value.shape) == len(expected[name]), name
+            assert all(want in (-1, have) for want, have in zip(expected[name], value.shape, strict=True)), name
+            assert not config["max_batch_size"][0] or len(value) <= config["max_batch_size"][0]
+        if model == ENSEMBLE:
+            return self._steps(config, dict(given))
+        session = self.sessions[model]
+        scalars = {i.name for i in session.get_inputs() if not i.shape}
+        feeds = {name: value.reshape(()) if name in scalars else value for name, value in given.items()}
+        return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds), strict=True))
+
+    def _steps(self, ensemble: Message, tensors: Tensors) -> Tensors:
+        for step in ensemble["ensemble_scheduling"][0]["step"]:
+            inputs = {pair["key"][0]: tensors[pair["value"][0]] for pair in step["input_map"]}
+            outputs = self.infer(step["model_name"][0], inputs)
+            tensors |= {pair["value"][0]: outputs[pair["key"][0]] for pair in step["output_map"]}
+        return {name: tensors[name] for name in types(ensemble, "output")}
+
+
+def readme_client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names that the README's Python code defines; `tritonclient` is a stand-in."""
+    server = Server(folder)
+
+    class InferInput:
+        def __init__(self, name: str, shape: tuple[int, ...], datatype: str) -> None:
+            self.name, self.shape, self.datatype = name, shape, datatype
+
+        def set_data_from_numpy(self, value: npt.NDArray[Any]) -> None:
+            assert (value.shape, to_triton(value.dtype)) == (self.shape, self.datatype)
+            self.value = value
+
+    class Result:
+        def __init__(self, tensors: Tensors) -> None:
+            self.as_numpy = tensors.__getitem__
+
+    class InferenceServerClient:
+        def __init__(self, url: str) -> None:
+            assert url == "localhost:8000"
+
+        def infer(self, model: str, inputs: list[InferInput]) -> Result:
+            return Result(server.infer(model, {i.name: i.value for i in inputs}))
+
+    def to_triton(dtype: Any) -> str:
+        return next(name for _, kind, name in TYPES.values() if kind == dtype)
+
+    for name, content in {
+        "tritonclient": {},
+        "tritonclient.http": {"InferInput": InferInput, "InferenceServerClient": InferenceServerClient},
+        "tritonclient.utils": {"np_to_triton_dtype": to_triton},
+    }.items():
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+        if "." in name:
+            setattr(sys.modules["tritonclient"], name.split(".")[1], module)
+    code = re.search(r"```python\n(.*?)```", (folder / README_FILE).read_text(), re.S)
+    assert code
+    client: dict[str, Any] = {}
+    exec(compile(code[1], README_FILE, "exec"), client)  # noqa: S102  (our own README)
+    return client
+
+
+def test_the_client_of_the_readme_answers_as_the_classifier(
+    opened: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The example's own code, with ONNX Runtime in the place of the server."""
-    readme = files["README.md"].decode()
-    code = readme.split("```python\n")[1].split("```")[0]
-    code = code[code.index("SCALE, THRESHOLD") :].replace('client = triton.InferenceServerClient("localhost:8000")', "")
-    body = code.split("def infer")[0] + code[code.index("def enroll") :]
-    opened = Bundle.open(bundle)
-    sessions = {name: OrtSession(opened.model(name)) for name in ("embed", "enroll", "classify")}
-
-    class Answer(dict[str, np.ndarray]):
-        def as_numpy(self, name: str) -> np.ndarray:
-            return self[name]
-
-    def infer(model: str, **tensors: np.ndarray) -> Answer:
-        if model == "recognise":
-            embeddings = infer("embed", frames=tensors.pop("frames"))["embeddings"]
-            return infer("classify", embeddings=embeddings, **tensors)
-        given = {k: v.reshape(()) if k in ("scale", "threshold") else v for k, v in tensors.items()}
-        names = [o.name for o in sessions[model]._session.get_outputs()]
-        return Answer(zip(names, sessions[model].run(given), strict=True))
-
-    space: dict[str, object] = {"np": np, "infer": infer}
-    exec(compile(body, "README.md", "exec"), space)  # noqa: S102  # our own example, run as a reader would
-    frames = np.stack(opened.golden()[0][:4])
-    sums, counts = space["enroll"](frames[:1], 0, space["sums"], space["counts"])  # type: ignore[operator]
-    sums, counts = space["enroll"](frames[1:2], 1, sums, counts)  # type: ignore[operator]
-    assert counts.tolist()[:3] == [1, 1, 0]
-    assert space["recognise"](frames[:2], sums, counts).tolist() == [0, 1]  # type: ignore[operator]
+    write_repository(opened, tmp_path / "models")
+    client = readme_client(tmp_path / "models", monkeypatch)
+    sums, counts = client["sums"], client["counts"]
+    kinds, strangers = range(50, 56), range(60, 66)
+    with Classifier.open(opened, false_accept_rate=None) as classifier:
+        for index, kind in enumerate(kinds):
+            frames = [np.asarray(draw_class(kind, source, 0)) for source in range(2)]
+            sums, counts = client["enroll"](np.stack(frames), index, sums, counts)
+            classifier.enroll(str(index), frames)
+        asked = [np.asarray(draw_class(kind, 2, 1)) for kind in (*kinds, *strangers)]
+        decided = classifier.classify_many(asked)
+        # A threshold between two scores, so that some are known and some are not, whatever the bundle promises.
+        scores = sorted(float(a.score or 0) for a in decided)
+        client["THRESHOLD"][:] = threshold = np.float32((scores[5] + scores[6]) / 2)
+        answers = client["recognise"](np.stack(asked), sums, counts)
+        expected = [int(a.label or -1) if (a.score or 0) >= threshold else -1 for a in decided]
+    assert counts[: len(kinds)].tolist() == [2] * len(kinds)
+    assert answers.tolist() == expected
+    assert len(set(expected)) > 2
+    assert -1 in expected
 
 
-def test_export_writes_it_beside_the_bundle_and_so_does_the_command(
-    cli: Cli, checkpoint: Path, bundle: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "figures.edgefew"
-    done = cli("export", checkpoint, out, "--triton", tmp_path / "models")
-    assert done.exit_code == 0, done.stderr
-    assert (tmp_path / "models" / "embed" / "config.pbtxt").is_file()
-    told = json.loads(cli("triton", bundle, tmp_path / "others", "--max-batch", 4, "--json").stdout)
-    assert told["bundle_id"] == Bundle.open(bundle).id
-    assert "max_batch_size: 4\n" in (tmp_path / "others" / "embed" / "config.pbtxt").read_text()
-    there = cli("export", checkpoint, tmp_path / "second.edgefew", "--triton", tmp_path / "models")
-    assert (there.exit_code, "exists already" in there.stderr) == (1, True)
-    assert not (tmp_path / "second.edgefew").exists()
+def test_the_threshold_of_the_readme_is_one_that_the_bundle_promises(opened: Bundle) -> None:
+    text = triton_readme(opened, MAX_BATCH)
+    used = re.search(r"THRESHOLD = .*, np.array\(\[(.+)\], np.float32\)\n", text)
+    room = re.search(r"room for (\d+) classes", text)
+    assert used and room
+    holding = [p for p in opened.manifest.operating_points if p.false_accept_rate <= 0.05 and p.way >= int(room[1])]
+    way = min(p.way for p in holding)
+    assert float(used[1]) >= max(p.threshold for p in holding if p.way == way and p.false_accept_rate == 0.05)
+    for point in opened.manifest.operating_points:
+        row = re.search(rf"^\| {point.way} \|(.*)\|$", text, re.M)
+        assert row
+        assert max(float(cell) for cell in row[1].split("|") if cell.strip()) >= point.threshold
 
 
-def test_onnx_finds_nothing_wrong_with_the_models(files: dict[str, bytes]) -> None:
-    for name in ("embed", "enroll", "classify"):
-        onnx.checker.check_model(onnx.load_from_string(files[f"{name}/1/model.onnx"]), full_check=True)
+def test_a_bundle_that_promises_nothing_says_so(checkpoint: Path, tmp_path: Path, cli: Cli) -> None:
+    """`edgefew export --triton`, too: it writes what `edgefew triton` writes."""
+    few = draw_folder(tmp_path / "few", range(70, 75))
+    models, bundle = tmp_path / "models", tmp_path / "few.edgefew"
+    result = cli("export", checkpoint, bundle, "--data", few, "--triton", models)
+    assert result.exit_code == 0, result.output
+    assert f"{models}: model repository" in result.stdout
+    written = {file.relative_to(models).as_posix(): file.read_bytes() for file in models.rglob("*") if file.is_file()}
+    assert written == repository(Bundle.open(bundle))
+    text = written[README_FILE].decode()
+    assert "promises no false-accept rate of 0.05 or less" in text
+    assert "np.array([2.0], np.float32)" in text
+
+
+# ---- where it is written ------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_same_files_each_time(bundle: Path, tmp_path: Path, cli: Cli, opened: Bundle) -> None:
+    for name in ("a", "b"):
+        result = cli("triton", bundle, tmp_path / name)
+        assert result.exit_code == 0, result.output
+        assert f"{tmp_path / name / 'embed' / 'config.pbtxt'}\n" in result.stdout
+        for file, content in repository(opened).items():
+            assert (tmp_path / name / file).read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_folder_that_is_there_is_kept(bundle: Path, tmp_path: Path, checkpoint: Path, cli: Cli) -> None:
+    other = tmp_path / "models"
+    other.mkdir()
+    (other / "config.pbtxt").write_text("mine")
+    for arguments in (("triton", bundle, other), ("export", checkpoint, tmp_path / "new.edgefew", "--triton", other)):
+        result = cli(*arguments)
+        assert result.exit_code == 1
+        assert f"{other} exists already" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+    assert (other / "config.pbtxt").read_text() == "mine"
+
+
+def test_nothing_is_written_into_a_bundle_or_into_no_folder(opened: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="is in the bundle"):
+        write_repository(opened, opened.path / "models")
+    with pytest.raises(ExportError, match=r"no folder .*nowhere"):
+        write_repository(opened, tmp_path / "nowhere" / "models")
+    assert Bundle.open(opened.path).id == opened.id
+
+
+def test_no_path_of_this_machine_is_in_the_repository(files: dict[str, bytes]) -> None:
+    assert not any(re.search(rb"/(home|tmp|root|work)/", content) for content in files.values())

@@ -17,6 +17,9 @@ from edgefew_runtime import Bundle, BundleCorruptError, BundleError, BundleForma
 from edgefew_runtime.bundle import SUMS_FILE, sums_text
 from edgefew_runtime.classifier import Classifier
 from edgefew_runtime.file_hash import file_sha256
+from edgefew_runtime.manifest import FORMAT
+
+from tests.conftest import Cli
 
 
 @pytest.fixture
@@ -150,6 +153,32 @@ def test_a_later_format_is_refused(copy: Path) -> None:
     edit_manifest(copy, lambda ours: ours.update(format=2))
     with pytest.raises(BundleFormatError, match="format is 2"):
         Bundle.open(copy)
+
+
+KINDS_TO_COME: list[dict[str, object]] = [
+    {"kind": "audio", "dtype": "float32", "layout": "NSC", "sample_rate": 16000, "window_seconds": 1.0},
+    {"kind": "text", "dtype": "int64", "layout": "NT", "vocabulary": "embed/vocabulary.txt", "max_tokens": 128},
+]
+
+
+@pytest.mark.parametrize("spec", KINDS_TO_COME, ids=lambda spec: spec["kind"])
+def test_a_kind_of_input_to_come_is_refused_with_what_to_do(copy: Path, spec: dict[str, object], cli: Cli) -> None:
+    """In today's format: a later version may take it without another format number."""
+    edit_manifest(copy, lambda ours: ours.update(input=spec))
+    assert json.loads((copy / "manifest.json").read_text())["additional_metadata"]["edgefew"]["format"] == FORMAT
+    with pytest.raises(BundleFormatError, match=rf"inputs of kind '{spec['kind']}'.* Upgrade edgefew-runtime\."):
+        Bundle.open(copy)
+    result = cli("verify", copy)
+    assert result.exit_code == 1
+    assert "Upgrade edgefew-runtime" in result.output
+
+
+def test_a_kind_to_come_may_bring_files_and_keys_of_its_own(copy: Path, bundle: Path) -> None:
+    (copy / "embed" / "vocabulary.txt").write_text("a\nb\n")
+    edit_manifest(copy, lambda ours: ours.update(tokens={"vocabulary": "embed/vocabulary.txt"}))
+    with Classifier.open(copy) as classifier:
+        assert classifier.bundle.manifest == Bundle.open(bundle).manifest
+        assert classifier.bundle.id != Bundle.open(bundle).id
 
 
 @pytest.mark.parametrize("key", ["embedding", "input", "operating_points", "lineage", "format"])

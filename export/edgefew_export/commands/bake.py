@@ -46,8 +46,10 @@ def bake(
     """
     from edgefew_export.bake import bake as baked_from
     from edgefew_export.bake import write_baked
+    from edgefew_export.destination import check_outside
 
     require_gallery(gallery)
+    check_outside(out, bundle)
     opened = Bundle.open(bundle)
     with Gallery(gallery, opened.id, opened.manifest.dimension) as store:
         baked = baked_from(opened, store, None if always_answer else false_accept_rate)

@@ -90,12 +90,12 @@ def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[f
     "classes of its own; every other source needs this.",
 )
 @click.option("--source-pattern", help="For --data: a regular expression that finds the source in a file name.")
+@click.option("--replace", "overwrite", is_flag=True, help="Put the new bundle in the place of one that is there.")
 @click.option(
     "--triton",
     type=click.Path(path_type=Path),
-    help="Also write a model repository for Triton Inference Server to this new folder (`edgefew triton`).",
+    help="Also write a model repository for Triton Inference Server to this new folder, as `edgefew triton` does.",
 )
-@click.option("--replace", "overwrite", is_flag=True, help="Put the new bundle in the place of one that is there.")
 @json_option
 def export(
     source: str,
@@ -108,8 +108,8 @@ def export(
     bundle_version: str,
     data: Path | None,
     source_pattern: str | None,
-    triton: Path | None,
     overwrite: bool,
+    triton: Path | None,
     as_json: bool,
     **declared: Any,
 ) -> None:
@@ -124,10 +124,8 @@ def export(
     from edgefew_export.bundle_writer import export_bundle
     from edgefew_export.labelled_folder import read_labelled_folder
     from edgefew_export.sources.projected import ProjectionPlan
-    from edgefew_export.triton import check_new_folder, write_repository
+    from edgefew_export.triton import check_new, write_repository
 
-    if triton is not None:
-        check_new_folder(triton)  # better to hear it before an export that takes minutes
     if (project is None) != (project_data is None) or (project is None and dimension is not None):
         raise click.UsageError(
             "--project, --project-data and --dimension belong together. Give the first two, or none."
@@ -137,6 +135,8 @@ def export(
             "--project-data is the folder of --data: the report would be about classes that the projection was fitted "
             "on. Give other classes."
         )
+    if triton is not None:
+        check_new(triton, bundle)
     folder = None if data is None else read_labelled_folder(data, source_pattern)
     plan = None
     if project is not None and project_data is not None:
@@ -155,13 +155,14 @@ def export(
             overwrite=overwrite,
             progress=lambda step: click.echo(f"{step} …", err=True),
         )
-        if triton is not None:
-            write_repository(opened, triton)
     finally:
         signal.signal(signal.SIGTERM, before)
+    if triton is not None:
+        write_repository(opened, triton)
     report = opened.report()
     if as_json:
-        print_json({"bundle": str(bundle), "bundle_id": opened.id, "report": report})
+        written = {} if triton is None else {"triton": str(triton)}
+        print_json({"bundle": str(bundle), "bundle_id": opened.id, **written, "report": report})
         return
     embedding, episodes = report["variants"]["fp32"]["embedding"], report["episodes"]
     worst = max(b["max_abs_error"] for b in embedding["batch_sizes"].values())
@@ -185,6 +186,8 @@ def export(
         )
     click.echo(_promised(opened.manifest.operating_points))
     click.echo(f"{bundle}: bundle {opened.id[:12]}…, {report['variants']['fp32']['bytes']['embed'] / 1e6:.1f} MB")
+    if triton is not None:
+        click.echo(f"{triton}: model repository for Triton Inference Server")
 
 
 _OF_IMAGES = ("size", "scaling", "fit", "order")
