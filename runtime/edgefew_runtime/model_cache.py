@@ -2,6 +2,8 @@
 
 An entry is one ONNX file named `<key>-<SHA-256 of its bytes>.onnx`. The key holds all that the file depends on; the
 hash is compared before ONNX Runtime parses a byte; and a file gets its name only once it is whole and tested.
+
+Where a graph is not kept, that it passed its test is: as an empty file named `<key>.passed`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ MAX_ENTRIES = 8
 ENVIRONMENT = "EDGEFEW_CACHE"
 """The folder, where the caller names none; empty for no cache."""
 
-_SUFFIX, _PART_SUFFIX = ".onnx", ".part"
+_SUFFIX, _PART_SUFFIX, _PASSED_SUFFIX = ".onnx", ".part", ".passed"
 _ABANDONED_SECONDS = 3600.0
 
 
@@ -86,9 +88,7 @@ class ModelCache:
         Raises:
             OSError: the folder cannot be used, or the disk is full.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_ours_alone(self._folder):
-            raise PermissionError(f"others may write to {self._folder}")
+        self._prepare()
         import tempfile  # costs start-up time that a program which finds its graph need not pay
 
         descriptor, name = tempfile.mkstemp(_PART_SUFFIX, "", self._folder)
@@ -101,6 +101,32 @@ class ModelCache:
         finally:
             part.unlink(missing_ok=True)
         self._make_room()
+
+    def remembers(self, key: str) -> bool:
+        """Whether what this key stands for has passed its test, as `remember` was told."""
+        with contextlib.suppress(OSError):
+            return _is_ours_alone(self._folder) and stat.S_ISREG(self._note(key).lstat().st_mode)
+        return False
+
+    def remember(self, key: str) -> None:
+        """Keep that what this key stands for has passed its test.
+
+        Raises:
+            OSError: the folder cannot be used, or the disk is full.
+        """
+        self._prepare()
+        # Whatever has its name already, another file is not opened through it.
+        flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+        os.close(os.open(self._note(key), flags, 0o600))
+        self._make_room()
+
+    def _note(self, key: str) -> Path:
+        return self._folder / f"{key}{_PASSED_SUFFIX}"
+
+    def _prepare(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours_alone(self._folder):
+            raise PermissionError(f"others may write to {self._folder}")
 
     def _find(self, key: str, stack: contextlib.ExitStack) -> bytes | Path | None:
         with contextlib.suppress(OSError):
@@ -126,10 +152,12 @@ class ModelCache:
     def _make_room(self) -> None:
         now = time.time()
         with contextlib.suppress(OSError):
-            entries = sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda p: p.lstat().st_mtime, reverse=True)
             parts = self._folder.glob(f"*{_PART_SUFFIX}")
-            abandoned = [p for p in parts if now - p.lstat().st_mtime > _ABANDONED_SECONDS]
-            for path in [*entries[MAX_ENTRIES:], *abandoned]:
+            surplus = [p for p in parts if now - p.lstat().st_mtime > _ABANDONED_SECONDS]
+            for suffix in (_SUFFIX, _PASSED_SUFFIX):
+                entries = sorted(self._folder.glob(f"*{suffix}"), key=lambda p: p.lstat().st_mtime, reverse=True)
+                surplus += entries[MAX_ENTRIES:]
+            for path in surplus:
                 with contextlib.suppress(OSError):
                     path.unlink()
 

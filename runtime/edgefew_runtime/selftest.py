@@ -16,12 +16,6 @@ from .errors import EdgeFewError, SelfTestError
 from .gallery import Gallery
 from .session import OrtSession, Session
 
-GOLDEN_COSINE = 0.999
-"""The least cosine between an embedding computed here and the one that PyTorch gave for the same raw frame.
-
-Two machines differ by about 1e-6. What is left is the resize: the graph's may differ from Pillow's by 1/255.
-"""
-
 GOLDEN_LENGTH = 1e-3
 """How far the length of an embedding may be from 1."""
 
@@ -50,7 +44,7 @@ def check_golden(bundle: Bundle, session: Session) -> float:
     """The least cosine between the golden embeddings and those computed here.
 
     Raises:
-        SelfTestError: it is under `GOLDEN_COSINE`.
+        SelfTestError: it is under the manifest's `golden_cosine`.
     """
     frames, expected = bundle.golden()
     computed = np.empty_like(expected)
@@ -68,10 +62,11 @@ def check_golden(bundle: Bundle, session: Session) -> float:
         raise SelfTestError(f"{bundle.path} gives embeddings that are no unit vectors. Export the bundle again.")
     cosines = np.sum(head.unit(computed) * head.unit(expected), axis=1)
     # min() of an array with NaN is NaN, and no comparison with NaN holds: hence "not … >=".
-    if not cosines.min() >= GOLDEN_COSINE:
+    if not cosines.min() >= bundle.manifest.golden_cosine:
         raise SelfTestError(
             f"{bundle.path} is intact, but computes other embeddings here than where it was exported (cosine "
-            f"{cosines.min():.4f}, at least {GOLDEN_COSINE} expected). Try the provider cpu or another onnxruntime."
+            f"{cosines.min():.4f}, at least {bundle.manifest.golden_cosine} expected). Try the provider cpu or another "
+            "onnxruntime."
         )
     return float(cosines.min())
 

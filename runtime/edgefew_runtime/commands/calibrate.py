@@ -26,6 +26,7 @@ from .options import (
     provider_option,
     require_gallery,
     unlock_with,
+    variant_option,
 )
 
 RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
@@ -55,6 +56,7 @@ RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
 @actor_option
 @passphrase_option
 @provider_option
+@variant_option
 @json_option
 def calibrate(
     bundle: Path,
@@ -67,6 +69,7 @@ def calibrate(
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Say which false-accept rates a gallery can promise, and measure them on this site's own negatives.
@@ -79,7 +82,7 @@ def calibrate(
         raise click.UsageError("--erase does not go with --negatives. Erase first, then give the new ones.")
     require_gallery(gallery)
     files = [file for path in negatives for file in _images(path)]
-    with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=None) as classifier:
+    with Classifier.open(bundle, gallery, provider=provider, variant=variant, false_accept_rate=None) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
         who = actor_name(actor)
         cleared = classifier.gallery.clear(who) if clear and not files else 0

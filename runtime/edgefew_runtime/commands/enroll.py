@@ -22,6 +22,7 @@ from .options import (
     print_json,
     provider_option,
     unlock_with,
+    variant_option,
 )
 
 
@@ -36,6 +37,7 @@ from .options import (
 @actor_option
 @passphrase_option
 @provider_option
+@variant_option
 @json_option
 def enroll(
     bundle: Path,
@@ -48,6 +50,7 @@ def enroll(
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Add examples of a class to a gallery; both may be new.
@@ -55,7 +58,7 @@ def enroll(
     All files are added or, if one cannot be read, none. A file that the class has already is skipped. What looks wrong
     with a file is told, and what would help the class most.
     """
-    with Classifier.open(bundle, gallery, provider=provider) as classifier:
+    with Classifier.open(bundle, gallery, provider=provider, variant=variant) as classifier:
         if dry_run:
             diagnosis = classifier.diagnose(label, list(files))
             if as_json:

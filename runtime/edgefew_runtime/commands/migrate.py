@@ -19,6 +19,7 @@ from .options import (
     plural,
     print_json,
     provider_option,
+    variant_option,
 )
 
 
@@ -29,6 +30,7 @@ from .options import (
 @actor_option
 @passphrase_option
 @provider_option
+@variant_option
 @json_option
 def migrate(
     bundle: Path,
@@ -37,6 +39,7 @@ def migrate(
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Enroll all of GALLERY again with a new BUNDLE, into NEW_GALLERY.
@@ -47,7 +50,7 @@ def migrate(
     """
     with (
         open_gallery(gallery, None, passphrase_file) as old,
-        Classifier.open(bundle, provider=provider, false_accept_rate=None) as classifier,
+        Classifier.open(bundle, provider=provider, variant=variant, false_accept_rate=None) as classifier,
     ):
         result = run_migration(old, classifier, new_gallery, actor_name(actor))
     if as_json:
