@@ -6,14 +6,21 @@ Times differ from run to run, and a bundle's bytes must not: so they are not in 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from edgefew_runtime import Bundle
-from edgefew_runtime.bench import Machine, bench
+from edgefew_runtime.bench import Machine, Timing, bench
+from edgefew_runtime.processor import physical_cores
+from edgefew_runtime.session import OrtSession, has_cuda
+from edgefew_runtime.variant_choice import FOR_GPUS
 
 RUNS = 40
+_WARM_UP = 5
 
 
 def measured_file(bundle: Path) -> Path:
@@ -30,13 +37,44 @@ def write_measured(
 ) -> Path:
     """Measure every variant of a bundle and write it down, with the times of the settings that were tried."""
     results = bench(bundle, runs=RUNS, progress=lambda step: progress(f"measuring {step}"))
+    names = [name for name in bundle.variants() if name not in FOR_GPUS or has_cuda()]
+    models = [bundle.model("embed", name) for name in names]
+    in_turns = time_in_turns(models, bundle.golden()[0][0], "cuda" if has_cuda() else "cpu")
     document = {
         "format": 1,
         "bundle_id": bundle.id,
         "machine": Machine.this().to_dict(),
+        "latency": [
+            {"variant": name, "threads": threads, "median_ms": timing.median_ms, "p99_ms": timing.p99_ms}
+            for threads, timings in in_turns.items()
+            for name, timing in zip(names, timings, strict=True)
+        ],
         "results": [result.to_dict() for result in results],
         "settings_tried": list(speed),
     }
     file = measured_file(bundle.path)
     file.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return file
+
+
+def time_in_turns(
+    models: Sequence[bytes],
+    frame: npt.NDArray[Any],
+    provider: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[int, list[Timing]]:
+    """How long each embed graph takes for one frame, by the number of threads: one, and one for each core.
+
+    In turns, so that other load on the machine hits all of them.
+    """
+    found = {}
+    for threads in dict.fromkeys([1, physical_cores()]):
+        sessions = [OrtSession(model, provider=provider, threads=threads) for model in models]
+        seconds = np.empty((_WARM_UP + RUNS, len(sessions)))
+        for row in seconds:
+            for column, session in enumerate(sessions):
+                started = clock()
+                session.run({"frames": frame[None]})
+                row[column] = clock() - started
+        found[threads] = [Timing.of(column) for column in seconds[_WARM_UP:].T.tolist()]
+    return found

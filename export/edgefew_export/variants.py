@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from edgefew_runtime import CoveragePoint, DataError, ExportError, OperatingPoint, head
-from edgefew_runtime.bench import Timing
 from edgefew_runtime.bundle import VARIANT
 from edgefew_runtime.manifest import GOLDEN_COSINE, VariantCalibration
-from edgefew_runtime.processor import physical_cores
 from edgefew_runtime.session import OrtSession, Session, has_cuda
 
 from .calibration import calibrate, strictest
 from .episodes import EpisodeSampler
 from .evaluation import Embed, episode_scores, summarize
 from .half import to_half
+from .measured import time_in_turns
 from .proof import BATCH_SIZES, EPISODES
 from .quantisation import CALIBRATION_FRAMES, Quantiser, Setting, settings_for
 from .scale import fit_scale
@@ -43,8 +41,6 @@ MIN_GOLDEN_COSINE = 0.9
 
 _PROVED = 2
 """Of the settings that are fast enough, how many at most are asked for their episode accuracy."""
-
-_RUNS, _WARM_UP = 40, 5
 
 Frames = Sequence[npt.NDArray[Any]]
 Labels = npt.NDArray[np.int64]
@@ -243,31 +239,14 @@ def _calibration_frames(sampler: EpisodeSampler) -> npt.NDArray[np.int64]:
     return np.array(list(chosen)[:CALIBRATION_FRAMES], np.int64)
 
 
-def measure_speed(
-    proof: Proof,
-    candidates: Sequence[_Candidate],
-    provider: str = "cpu",
-    clock: Callable[[], float] = time.perf_counter,
-) -> list[dict[str, Any]]:
-    """How fast each candidate is beside float32, one frame at a time, in turns: on one thread, and one for each core.
+def measure_speed(proof: Proof, candidates: Sequence[_Candidate], provider: str = "cpu") -> list[dict[str, Any]]:
+    """How fast each candidate is beside float32, one frame at a time: on one thread, and on one for each core.
 
     "speedup" is the lesser of the two, of medians.
     """
-    frame = {"frames": proof.golden[0][None]}
-    threads = list(dict.fromkeys([1, physical_cores()]))
     found: list[dict[str, Any]] = [{"threads": {}} for _ in candidates]
-    for count in threads:
-        sessions = [
-            OrtSession(model, provider=provider, threads=count)
-            for model in (proof.model, *(c.model for c in candidates))
-        ]
-        seconds = np.empty((_WARM_UP + _RUNS, len(sessions)))
-        for row in seconds:
-            for column, session in enumerate(sessions):
-                started = clock()
-                session.run(frame)
-                row[column] = clock() - started
-        plain, *others = (Timing.of(column) for column in seconds[_WARM_UP:].T.tolist())
+    models = [proof.model, *(candidate.model for candidate in candidates)]
+    for count, (plain, *others) in time_in_turns(models, proof.golden[0], provider).items():
         for entry, timing in zip(found, others, strict=True):
             entry["threads"][str(count)] = {
                 VARIANT: {"median_ms": plain.median_ms, "p99_ms": plain.p99_ms},

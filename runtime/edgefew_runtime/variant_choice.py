@@ -19,7 +19,9 @@ from .session import DEFAULT_PROFILE, Session, runs_on_cpu, runtime_identity, th
 LEAST_SPEEDUP = 1.05
 """A variant that is faster by less than this is not chosen: it may be by chance, and fp32 is the source's own."""
 
-_FOR_GPUS = ("fp16",)
+FOR_GPUS = ("fp16",)
+"""Variants that no processor computes faster than fp32."""
+
 _RUNS, _WARM_UP = 15, 3
 
 
@@ -52,7 +54,7 @@ def choose_variant(
         BundleError: fp32 does not compute here what it should.
         ProviderError: the provider is not there.
     """
-    others = [name for name in bundle.manifest.variants if (name in _FOR_GPUS) != runs_on_cpu(provider)]
+    others = [name for name in bundle.manifest.variants if (name in FOR_GPUS) != runs_on_cpu(provider)]
     if not others or cache is None:
         return VARIANT
     notes = ModelCache(cache)
