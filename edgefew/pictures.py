@@ -104,7 +104,8 @@ def draw_variants(report: Report, measured: Report, name: str, out: Path) -> Non
         f"{machine['onnxruntime']}; bars: 95 % interval",
     )
     colors = dict(zip(report["variants"], (ACCENT, KNOWN, STRANGER), strict=False))
-    lows, highs = [], []
+    lows: list[float] = []
+    highs: list[float] = []
     for variant, color in colors.items():
         accuracy = accuracy_of(report, variant)
         value, margin = 100 * accuracy["accuracy"], 100 * (accuracy["ci95"] or 0)
@@ -114,16 +115,18 @@ def draw_variants(report: Report, measured: Report, name: str, out: Path) -> Non
             times, [value] * len(own), margin, color=color, marker="o", markersize=8, linewidth=1.6, capsize=4,
             linestyle="none", label=f"{variant}: {value:.1f} % ± {margin:.1f}",
         )  # fmt: skip
+        above = not lows  # the first variant's labels; the others' go below
         for entry in own:
             axes.annotate(
                 f"{entry['median_ms']:.1f} ms\n{entry['threads']} thread{'s' * (entry['threads'] > 1)}",
-                (entry["median_ms"], value + margin), (0, 7), textcoords="offset points", ha="center", color=color,
-                fontsize=9.5, linespacing=1.25, bbox=_PAPER,
+                (entry["median_ms"], value + margin if above else value - margin), (0, 7 if above else -7),
+                textcoords="offset points", ha="center", va="bottom" if above else "top", color=color, fontsize=9.5,
+                linespacing=1.25, bbox=_PAPER,
             )  # fmt: skip
         lows.append(value - margin)
         highs.append(value + margin)
     room = max(0.5, max(highs) - min(lows))
-    axes.set_ylim(min(lows) - 0.4 * room, max(highs) + 0.9 * room)
+    axes.set_ylim(min(lows) - 0.8 * room, max(highs) + 1.1 * room)
     axes.set_xlim(0, 1.15 * max(entry["median_ms"] for entry in measured["latency"]))
     axes.set_xlabel("milliseconds for a frame", color=INK)
     axes.set_ylabel("right answers in %", color=INK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -200,7 +201,11 @@ def _make_files(
     report: dict[str, Any] = {
         "format": 1,
         "variants": {
-            VARIANT: {"embedding": embedding_report, "bytes": {c: len(m) for c, m in models.items()}},
+            VARIANT: {
+                "embedding": embedding_report,
+                "bytes": {c: len(m) for c, m in models.items()},
+                "sha256": {c: hashlib.sha256(m).hexdigest() for c, m in models.items()},
+            },
             **{v.name: {**v.report, "calibration": calibrated[v.name].scale_report} for v in trial.kept},
         },
         "reference": source.framework,

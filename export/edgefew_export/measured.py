@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from edgefew_runtime import Bundle
 from edgefew_runtime.bench import Machine, Timing, bench
-from edgefew_runtime.processor import physical_cores
-from edgefew_runtime.session import OrtSession, has_cuda
+from edgefew_runtime.session import PROFILES, OrtSession, has_cuda, thread_count
 from edgefew_runtime.variant_choice import FOR_GPUS
 
-RUNS = 40
+RUNS, TURNS = 40, 4
 _WARM_UP = 5
 
 
@@ -45,8 +43,14 @@ def write_measured(
         "bundle_id": bundle.id,
         "machine": Machine.this().to_dict(),
         "latency": [
-            {"variant": name, "threads": threads, "median_ms": timing.median_ms, "p99_ms": timing.p99_ms}
-            for threads, timings in in_turns.items()
+            {
+                "variant": name,
+                "profile": profile,
+                "threads": thread_count(None, profile),
+                "median_ms": timing.median_ms,
+                "p99_ms": timing.p99_ms,
+            }
+            for profile, timings in in_turns.items()
             for name, timing in zip(names, timings, strict=True)
         ],
         "results": [result.to_dict() for result in results],
@@ -62,19 +66,22 @@ def time_in_turns(
     frame: npt.NDArray[Any],
     provider: str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[int, list[Timing]]:
-    """How long each embed graph takes for one frame, by the number of threads: one, and one for each core.
+) -> dict[str, list[Timing]]:
+    """How long each embed graph takes for one frame, by the profile that it runs with.
 
-    In turns, so that other load on the machine hits all of them.
+    In turns, so that other load on the machine hits all of them; each for some frames, because threads that spin
+    would take the processor from another graph.
     """
     found = {}
-    for threads in dict.fromkeys([1, physical_cores()]):
-        sessions = [OrtSession(model, provider=provider, threads=threads) for model in models]
-        seconds = np.empty((_WARM_UP + RUNS, len(sessions)))
-        for row in seconds:
-            for column, session in enumerate(sessions):
-                started = clock()
-                session.run({"frames": frame[None]})
-                row[column] = clock() - started
-        found[threads] = [Timing.of(column) for column in seconds[_WARM_UP:].T.tolist()]
+    for profile in PROFILES:
+        seconds: list[list[float]] = [[] for _ in models]
+        for _ in range(TURNS):
+            for model, taken in zip(models, seconds, strict=True):
+                session = OrtSession(model, provider=provider, profile=profile)
+                for number in range(_WARM_UP + RUNS // TURNS):
+                    started = clock()
+                    session.run({"frames": frame[None]})
+                    if number >= _WARM_UP:
+                        taken.append(clock() - started)
+        found[profile] = [Timing.of(taken) for taken in seconds]
     return found
