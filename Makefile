@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check hosts soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -18,6 +18,9 @@ check: .venv/.ready  ## linters, types, and the arrows between the packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+exports: .venv/.ready  ## five networks from five sources as bundles; what they say of themselves goes to docs/exports
+	$(BIN)/python examples/exports.py docs/exports build/exports
 
 hosts: .venv/.ready  ## the examples in C, Node and the browser: fetch what they need, build them, test them
 	$(BIN)/python examples/hosts/prepare.py build/hosts

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from edgefew_runtime import Bundle, DataError, ExportError, Manifest, head
+from edgefew_runtime import Bundle, DataError, ExportError, Manifest, OperatingPoint, head
 from edgefew_runtime.bundle import (
     CARD_FILE,
     COMPONENTS,
@@ -29,12 +31,13 @@ from edgefew_runtime.frames import RawFrame
 from edgefew_runtime.selftest import check_golden, check_head
 from edgefew_runtime.session import OrtSession
 
-from .calibration import calibrate
+from .curves import accuracy_over_shots, score_histograms
 from .destination import write_files
 from .episodes import EpisodeSampler
 from .evaluation import BATCH, Embed, embed_folder, evaluate
 from .graphs import classify_graph, enroll_graph, serialize
 from .labelled_folder import LabelledFolder
+from .measured import write_measured
 from .model_card import model_card
 from .open_set import open_set
 from .preprocessing import resize
@@ -43,6 +46,7 @@ from .scale import EPISODES as SCALE_EPISODES
 from .scale import fit_scale
 from .sources.projected import ProjectionPlan, projected
 from .sources.source import Source
+from .variants import MIN_SPEEDUP, Proof, Trial, Variant, VariantPlan, calibrate_variants, try_variants
 
 SEED = 0
 _IMAGE_METADATA = {"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "NominalRange_0_255"}
@@ -58,6 +62,9 @@ def export_bundle(
     version: str = "1",
     data: LabelledFolder | None = None,
     projection: ProjectionPlan | None = None,
+    variants: VariantPlan | None = None,
+    measure: bool = False,
+    command: Sequence[str] = (),
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
@@ -70,6 +77,9 @@ def export_bundle(
         version: the bundle's own version.
         data: classes that training never saw, to prove and calibrate on; those that the source carries if not given.
         projection: a linear map to put after the network.
+        variants: other precisions to try; none if not given.
+        measure: also write what the bundle costs on this machine to a file beside it (`measured.measured_file`).
+        command: the words of the command line, to be told in the lineage; no paths.
         overwrite: put the new bundle in the place of one that is there.
         progress: told each step.
 
@@ -85,7 +95,8 @@ def export_bundle(
         raise ExportError(f"{out} is there and is not a bundle; it is not replaced. Give another name.")
     if not out.absolute().parent.is_dir():
         raise ExportError(f"There is no folder {out.absolute().parent} to write the bundle to. Create it first.")
-    files = _make_files(source, name or out.name.split(".")[0] or out.name, version, data, projection, progress)
+    settings = _Settings(name or out.name.split(".")[0] or out.name, version, tuple(command))
+    files, trial = _make_files(source, settings, data, projection, variants or VariantPlan(), progress)
     progress("writing")
     try:
         part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
@@ -97,17 +108,29 @@ def export_bundle(
         _move(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Bundle.open_unsigned(out)
+    opened = Bundle.open_unsigned(out)
+    if measure:
+        write_measured(opened, trial.speed, progress)
+    return opened
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a bundle says of itself that nothing is computed from."""
+
+    name: str
+    version: str
+    command: tuple[str, ...]
 
 
 def _make_files(
     source: Source,
-    name: str,
-    version: str,
+    settings: _Settings,
     data: LabelledFolder | None,
     plan: ProjectionPlan | None,
+    variants: VariantPlan,
     progress: Callable[[str], None],
-) -> dict[str, bytes]:
+) -> tuple[dict[str, bytes], Trial]:
     spec = source.input
     plain = source
     if plan is not None:
@@ -148,33 +171,61 @@ def _make_files(
     sampler = _sampler(frames)
     progress("comparing decisions over episodes")
     episode_report = compare_decisions(frames, sampler)
+    golden_embeddings = source.reference(golden)
+    proof = Proof(
+        models["embed"],
+        frames.bundle,
+        frames.reference,
+        golden,
+        golden_embeddings,
+        sampler,
+        lambda numbers: _frames_at(source, data, numbers),
+        lambda embed: _embedded(source, data, [embed])[0][0],
+    )
+    trial = try_variants(proof, variants, progress)
     progress("calibrating thresholds")
-    points, coverages = calibrate(frames.bundle, frames.labels, frames.sources, SEED)
+    points, coverages, calibrated = calibrate_variants(proof, trial.kept, frames.labels, frames.sources, SEED)
     scale, scale_report = fit_scale(frames.bundle, sampler)
     manifest = Manifest(
-        name,
-        version,
+        settings.name,
+        settings.version,
         frames.bundle.shape[1],
         "cosine",
         scale,
         spec,
         tuple(points),
         tuple(coverages),
-        _lineage(source),
+        _lineage(source, settings.command),
+        {name: made.calibration for name, made in calibrated.items()},
     )
-    report = {
+
+    def told_apart(embeddings: head.Embeddings, points: Sequence[OperatingPoint]) -> dict[str, Any]:
+        rates = tuple(sorted({point.false_accept_rate for point in points}))
+        return open_set(embeddings, frames.labels, frames.sources, rates, SEED)
+
+    report: dict[str, Any] = {
         "format": 1,
-        "variants": {VARIANT: {"embedding": embedding_report, "bytes": {c: len(m) for c, m in models.items()}}},
+        "variants": {
+            VARIANT: {
+                "embedding": embedding_report,
+                "bytes": {c: len(m) for c, m in models.items()},
+                "sha256": {c: hashlib.sha256(m).hexdigest() for c, m in models.items()},
+            },
+            **{
+                v.name: {
+                    **v.report,
+                    "calibration": calibrated[v.name].scale_report,
+                    "open_set": told_apart(v.embeddings, calibrated[v.name].calibration.operating_points),
+                }
+                for v in trial.kept
+            },
+        },
         "reference": source.framework,
         "episodes": episode_report,
         "calibration": scale_report,
-        "open_set": open_set(
-            frames.bundle,
-            frames.labels,
-            frames.sources,
-            tuple(sorted({point.false_accept_rate for point in points})),
-            SEED,
-        ),
+        "open_set": told_apart(frames.bundle, points),
+        "shots": accuracy_over_shots(frames.bundle, frames.labels, frames.sources, sampler.way, SEED),
+        "scores": score_histograms(frames.bundle, frames.labels, frames.sources, sampler.way, SEED),
         "proved_on": {
             "from": HELD_OUT if data is None else "a labelled folder given at export",
             "classes": int(frames.labels.max()) + 1,
@@ -189,7 +240,22 @@ def _make_files(
             "without": evaluate(made["plain"], sampler, EPISODES).to_dict(),
             "with": episode_report["bundle"],
         }
-    return _as_files(models, manifest, report, _golden_file(golden, source.reference))
+    if variants.names:
+        report["variants_tried"] = {
+            "target": variants.target or "this machine",
+            "max_loss": variants.max_loss,
+            "least_speedup": MIN_SPEEDUP,
+            "outcomes": list(trial.outcomes),
+        }
+    return _as_files(models, trial.kept, manifest, report, _golden_file(golden, golden_embeddings)), trial
+
+
+def _frames_at(source: Source, data: LabelledFolder | None, numbers: npt.NDArray[np.int64]) -> list[RawFrame]:
+    """The raw frames with these numbers, of those to prove on."""
+    if data is not None:
+        return [source.input.load(data.root / data.files[number]).values for number in numbers]
+    assert source.held_out is not None  # noqa: S101  # `_embedded` has refused a source without frames
+    return list(source.held_out.raw(source.input)[numbers])
 
 
 def _embedded(
@@ -225,40 +291,44 @@ def _sampler(frames: ProofFrames) -> EpisodeSampler:
     )
 
 
-def _lineage(source: Source) -> Mapping[str, Any]:
+def _lineage(source: Source, command: Sequence[str]) -> Mapping[str, Any]:
     return {
+        **({"command": list(command)} if command else {}),
         **source.lineage,
         "versions": {package: metadata.version(package) for package in LINEAGE_PACKAGES},
         "seed": SEED,
     }
 
 
-def _golden_file(frames: list[RawFrame], reference: Embed) -> bytes:
+def _golden_file(frames: list[RawFrame], embeddings: head.Embeddings) -> bytes:
     file = io.BytesIO()
     arrays: dict[str, Any] = {f"frame_{i}": frame for i, frame in enumerate(frames)}
-    np.savez(file, embeddings=reference(frames), **arrays)
+    np.savez(file, embeddings=embeddings, **arrays)
     return file.getvalue()
 
 
 def _as_files(
-    models: Mapping[str, bytes], manifest: Manifest, report: Mapping[str, Any], golden: bytes
+    models: Mapping[str, bytes], kept: Sequence[Variant], manifest: Manifest, report: Mapping[str, Any], golden: bytes
 ) -> dict[str, bytes]:
-    component = {
-        "variants": {
-            VARIANT: {
-                "ep": "CPUExecutionProvider",
-                "device": "cpu",
-                "executor_info": {"ort": {"model_file": "model.onnx"}},
-            }
-        }
-    }
+    names = {c: [VARIANT, *(v.name for v in kept if c == "embed")] for c in COMPONENTS}
     files = {f"{c}/{VARIANT}/model.onnx": models[c] for c in COMPONENTS}
-    files |= {f"{c}/component.json": _json(component) for c in COMPONENTS}
+    files |= {f"embed/{v.name}/model.onnx": v.model for v in kept}
+    files |= {f"{c}/component.json": _json({"variants": {n: _executor(n) for n in names[c]}}) for c in COMPONENTS}
     files[MANIFEST_FILE] = _json(manifest.to_dict(COMPONENTS))
     files[REPORT_FILE] = _json(report)
     files[CARD_FILE] = model_card(manifest, report).encode()
     files[GOLDEN_FILE] = golden
     return files | {SUMS_FILE: sums_text(files)}
+
+
+def _executor(variant: str) -> dict[str, Any]:
+    """What runs a variant, in ONNX Runtime's Model Package layout."""
+    on_gpu = variant == "fp16"
+    return {
+        "ep": "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider",
+        "device": "gpu" if on_gpu else "cpu",
+        "executor_info": {"ort": {"model_file": "model.onnx"}},
+    }
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
@@ -269,7 +339,8 @@ def _check_as_device(path: Path) -> None:
     """Open it exactly as a device will."""
     bundle = Bundle.open_unsigned(path)
     sessions = {component: OrtSession(bundle.model(component)) for component in COMPONENTS}
-    check_golden(bundle, sessions["embed"])
+    for variant in bundle.variants():
+        check_golden(bundle.for_variant(variant), OrtSession(bundle.model("embed", variant)))
     check_head(sessions["enroll"], sessions["classify"], bundle.golden()[1], bundle.manifest.scale)
 
 

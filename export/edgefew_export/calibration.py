@@ -83,6 +83,7 @@ def calibrate(
     ways: Sequence[int] = WAYS,
     shots: Sequence[int] = SHOTS,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
+    enrolled: head.Embeddings | None = None,
 ) -> tuple[list[OperatingPoint], list[CoveragePoint]]:
     """What can be promised with these frames of unseen classes: thresholds by way, shot and rate, and coverages.
 
@@ -94,6 +95,7 @@ def calibrate(
         ways: numbers of enrolled classes to measure.
         shots: numbers of examples of each, rising.
         rates: false-accept rates.
+        enrolled: float32 [n, d], what another variant makes of the frames, where galleries are enrolled by that one.
 
     Up to as many classes as there are, the rate is that of random galleries of `way` of them. Beyond, it is bounded: a
     class that a stranger is taken for is among m of c classes with probability m / c, so a gallery of c classes accepts
@@ -103,7 +105,7 @@ def calibrate(
     coverages: list[CoveragePoint] = []
     floor: dict[tuple[int, float], float] = {}
     for shot in shots:
-        trials = _trials(embeddings, labels, sources, shot, seed)
+        trials = _trials(embeddings, embeddings if enrolled is None else enrolled, labels, sources, shot, seed)
         if trials is None:
             continue
         accepted = _Accepted(trials)
@@ -177,8 +179,24 @@ class _Accepted:
         return np.bincount(trials.label, by_frame, trials.classes) / np.bincount(trials.label, minlength=trials.classes)
 
 
+def strictest(
+    calibrations: Sequence[tuple[Sequence[OperatingPoint], Sequence[CoveragePoint]]],
+) -> tuple[list[OperatingPoint], list[CoveragePoint]]:
+    """Points that hold for each of these calibrations: of each threshold the highest, of each score the lowest."""
+    (points, coverages), *others = calibrations
+    for more, wider in others:
+        highest = {(p.way, p.shot, p.false_accept_rate): p for p in more}
+        pairs = [(p, highest.get((p.way, p.shot, p.false_accept_rate))) for p in points]
+        points = [max(p, q, key=lambda r: r.threshold) for p, q in pairs if q is not None]
+        lowest = {(c.shot, c.coverage): c for c in wider}
+        scores = [(c, lowest.get((c.shot, c.coverage))) for c in coverages]
+        coverages = [min(c, d, key=lambda r: r.score) for c, d in scores if d is not None]
+    return list(points), list(coverages)
+
+
 def _trials(
     embeddings: head.Embeddings,
+    enrolled: head.Embeddings,
     labels: npt.NDArray[np.int64],
     sources: npt.NDArray[np.int64] | None,
     shot: int,
@@ -186,23 +204,23 @@ def _trials(
 ) -> _Trials | None:
     """The trials with this many examples of each class; None if fewer than two classes have so many."""
     names, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    enrolled = names[counts >= shot]
-    if len(enrolled) < 2:
+    large = names[counts >= shot]
+    if len(large) < 2:
         return None
     rng = np.random.default_rng([seed, shot])
-    frames, others = len(labels), len(enrolled) - 1
+    frames, others = len(labels), len(large) - 1
     rounds = int(np.clip(_MAX_SCORES // (frames * others), 1, ROUNDS))
     # A frame of a class that is too small to be enrolled leaves out some other class, so that all have the same number.
-    column = np.searchsorted(enrolled, labels)
-    is_own = (column < len(enrolled)) & (enrolled[np.minimum(column, others)] == labels)
+    column = np.searchsorted(large, labels)
+    is_own = (column < len(large)) & (large[np.minimum(column, others)] == labels)
     strangers = np.empty((rounds, frames, others), np.float32)
     own = np.full((rounds, frames), np.nan, np.float32)
     better = np.zeros((rounds, frames), np.int64)
     for number in range(rounds):
-        support = np.stack([rng.permutation(np.flatnonzero(labels == name))[:shot] for name in enrolled])
-        sums = head.to_grid(embeddings[support.ravel()]).reshape(len(enrolled), shot, -1).sum(axis=1)
+        support = np.stack([rng.permutation(np.flatnonzero(labels == name))[:shot] for name in large])
+        sums = head.to_grid(enrolled[support.ravel()]).reshape(len(large), shot, -1).sum(axis=1)
         scores = embeddings @ head.unit(sums).T
-        left_out = np.where(is_own, column, rng.integers(len(enrolled), size=frames))
+        left_out = np.where(is_own, column, rng.integers(len(large), size=frames))
         keep = np.ones(scores.shape, bool)
         keep[np.arange(frames), left_out] = False
         strangers[number] = scores[keep].reshape(frames, others)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgefew_runtime import ImageInput, InputSpec, Manifest, SignalInput
+from edgefew_runtime.bundle import VARIANT
 
 from .calibration import classes_needed
 from .proof import HELD_OUT
@@ -39,7 +40,7 @@ classes are enrolled on the device from a few examples each.
 {_promises(manifest)}{_open_set(report["open_set"])}
 Probabilities among the enrolled classes are off by {error["after"]:.1%} on average (expected calibration error; {error["before"]:.1%} before the scale was
 fitted). For other kinds of pictures than those of training, calibrate on your own: `edgefew calibrate`.
-
+{_shots(report)}{_variants(report)}
 ## Limits
 
 No classes are built in. Accuracy depends on how near the frames on site are to those of training. Not a safety function by
@@ -106,6 +107,56 @@ def _open_set(measured: Mapping[str, Any]) -> str:
             f"{recognised['ci95']:.1%} recognised ({found['way']} classes)."
         )
     return "\n".join(lines) + "\n"
+
+
+def _shots(report: Mapping[str, Any]) -> str:
+    """Accuracy with more examples, where it was measured."""
+    if len(report["shots"]) < 2:
+        return ""
+    rows = "\n".join(f"| {row['shot']} | {row['accuracy']:.1%} ± {row['ci95']:.1%} |" for row in report["shots"])
+    return f"""
+## With more examples
+
+| examples of each class | {report["shots"][0]["way"]}-way accuracy |
+|---|---|
+{rows}
+"""
+
+
+def _variants(report: Mapping[str, Any]) -> str:
+    """The other precisions: what the kept ones lose, and why the others were not kept."""
+    if "variants_tried" not in report:
+        return ""
+    tried = report["variants_tried"]
+    parts = []
+    for name, made in report["variants"].items():
+        if name == VARIANT:
+            continue
+        distance, episodes = made["embedding"]["to_fp32"], made["episodes"]
+        lost = {side: episodes[side]["loss"] for side in ("alone", "enrolled_by_fp32", "asked_by_fp32")}
+        shown = {side: f"{loss['points']:+.2f} ± {loss['ci95']:.2f}" for side, loss in lost.items()}
+        parts.append(
+            f"**{name}** ({made['bytes']['embed'] / 1e6:.1f} MB): cosine to fp32 {distance['cosine_mean']:.4f} on average, "
+            f"{distance['cosine_min']:.4f} at least, over {made['embedding']['frames']} frames; a component differs by up to "
+            f"{distance['max_abs_error']:.1e}, {distance['mean_abs_error']:.1e} on average. Accuracy {episodes['bundle']['accuracy']:.1%} "
+            f"± {episodes['bundle']['ci95']:.1%}; points lost on the same episodes: {shown['alone']}; in galleries that fp32 "
+            f"enrolled {shown['enrolled_by_fp32']}; asked by fp32 {shown['asked_by_fp32']}. "
+            f"{episodes['alone']['agreement_with_fp32']:.1%} of decisions are those of fp32. Its thresholds and its scale are its own "
+            f"(expected calibration error {made['calibration']['expected_calibration_error']['after']:.1%}).\n"
+        )
+        parts.append(_open_set(made["open_set"]))
+    for outcome in tried["outcomes"]:
+        described = ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in outcome.get("setting", {}).items())
+        verdict = "kept" if outcome["kept"] else "not kept"
+        parts.append(f"- {outcome['variant']}{f' ({described})' if described else ''}: {verdict}: {outcome['why']}")
+    body = "\n".join(parts)
+    return f"""
+## Variants
+
+For {tried["target"].replace("this machine", "the machine that exported it")}; kept if at least {tried["least_speedup"]:g} times as fast as fp32 and if at most {tried["max_loss"]:g} points of accuracy are lost.
+
+{body}
+"""
 
 
 def _promises(manifest: Manifest) -> str:

@@ -117,6 +117,7 @@ def compare_embeddings(
             "max_abs_error": float(np.abs(ours - theirs).max()),
             "mean_abs_error": float(np.abs(ours - theirs).mean()),
             "cosine_min": float((ours * theirs).sum(axis=1).min()),
+            "cosine_mean": float((ours * theirs).sum(axis=1).mean()),
             "max_change_by_batch": float(np.abs(ours - alone).max()),
         }
     resized = [frame for frame in frames if frame.shape != native]

@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,20 @@ class Bundle:
         """The names of the variants of a component that the bundle holds, "fp32" for one."""
         described = _json(self.path, self._files, f"{component}/component.json").get("variants")
         return list(described) if isinstance(described, dict) else []
+
+    def for_variant(self, variant: str) -> Bundle:
+        """The same bundle with the thresholds, scale and tolerance of one of its variants in the manifest.
+
+        Raises:
+            BundleFormatError: it has no such variant.
+        """
+        if variant == VARIANT:
+            return self
+        if variant not in self.variants():
+            raise BundleFormatError(
+                f"{self.path} has no variant {variant!r} of its network; it has: {', '.join(self.variants())}."
+            )
+        return replace(self, manifest=self.manifest.for_variant(variant))
 
     def golden(self) -> tuple[list[RawFrame], npt.NDArray[np.float32]]:
         """Raw frames, as the input has them, and the embeddings that PyTorch gave for them, float32 [n, d]."""

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from . import head
 from .answer import Answer, Decision
-from .bundle import Bundle
+from .bundle import VARIANT, Bundle
 from .errors import EnrollmentRefusedError, FrameError, UnknownClassError
 from .frames import Frame, FrameLike
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
 from .gallery.records import Stored, check_label
-from .loading import load_embedder
+from .loading import AUTO, load_embedder
 from .model_cache import cache_folder
 from .operating_point import Promise, coverage_score, promise
 from .session import CPU, DEFAULT_PROFILE, Session
@@ -125,8 +125,10 @@ class Classifier:
         session: Session,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
         coverage: float | None = None,
+        variant: str = VARIANT,
     ) -> None:
         self.bundle = bundle
+        self.variant = variant
         self.gallery = gallery
         self._session = session
         self._false_accept_rate = false_accept_rate
@@ -144,6 +146,7 @@ class Classifier:
         provider: str = "cpu",
         profile: str = DEFAULT_PROFILE,
         threads: int | None = None,
+        variant: str = AUTO,
         cache: str | Path | None = None,
         public_key: str | Path | None = None,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
@@ -157,6 +160,8 @@ class Classifier:
             provider: "cpu", "cuda", "tensorrt" or ONNX Runtime's own name; never exchanged silently.
             profile: "power" (one thread that sleeps while it waits) or "latency" (every core, and no sleep).
             threads: threads for one frame; None leaves it to the profile.
+            variant: "fp32" or another variant of the bundle's network; "auto" takes the fastest here, measured the
+                first time and remembered in the cache.
             cache: a folder for the network as optimised for this machine, and for the memory that it passed its test
                 here; "" for none. Default: EDGEFEW_CACHE, or edgefew in the user's folder for caches.
             public_key: a PEM file with the key that the bundle must be signed for. Default: the one that
@@ -179,10 +184,18 @@ class Classifier:
         # The gallery first: a wrong one is found without waiting for the model.
         store = Gallery(gallery, bundle.id, bundle.manifest.dimension)
         try:
+            folder = cache_folder(cache)
+            if variant == AUTO:
+                variant = VARIANT
+                if bundle.manifest.variants:
+                    from .variant_choice import choose_variant  # not needed for bundles of fp32 alone, which are most
+
+                    variant = choose_variant(bundle, provider=provider, threads=threads, profile=profile, cache=folder)
+            bundle = bundle.for_variant(variant)
             session = load_embedder(
-                bundle, provider=provider, threads=threads, profile=profile, cache=cache_folder(cache)
+                bundle, provider=provider, threads=threads, profile=profile, variant=variant, cache=folder
             )
-            return cls(bundle, store, session, false_accept_rate, coverage)
+            return cls(bundle, store, session, false_accept_rate, coverage, variant)
         except BaseException:
             store.close()
             raise

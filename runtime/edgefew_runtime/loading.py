@@ -12,6 +12,9 @@ from .model_cache import ModelCache, cache_key
 from .processor import accelerator_identity, processor_identity
 from .session import DEFAULT_PROFILE, OrtSession, Session, runs_on_cpu, runtime_identity, write_optimized
 
+AUTO = "auto"
+"""In place of a variant's name: the fastest on this machine (`variant_choice`)."""
+
 
 def load_embedder(
     bundle: Bundle,
@@ -45,6 +48,7 @@ def load_embedder(
         BundleError: the graph cannot be loaded, or does not compute here what it should.
         ProviderError: the provider is not there.
     """
+    bundle = bundle.for_variant(variant)
 
     def opened(model: bytes | Path, *, optimized: bool) -> Session:
         return open_session(model, provider=provider, threads=threads, profile=profile, optimized=optimized)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import BundleFormatError
@@ -13,8 +13,56 @@ from .operating_point import CoveragePoint, OperatingPoint, is_number
 MAX_SCALE = 1e6
 """Beyond it the softmax is a maximum, and float32 comes to its end."""
 
+GOLDEN_COSINE = 0.999
+"""The least cosine between an embedding computed on a device and the one that the source gave for the same raw frame.
+
+Two machines differ by about 1e-6. What is left is the resize: the graph's may differ from Pillow's by 1/255. A variant
+of lower precision is further away, and says itself how far it may be.
+"""
+
 FORMAT = 1
 """The version of EdgeFew's part of the manifest. A reader refuses a higher one."""
+
+
+@dataclass(frozen=True)
+class VariantCalibration:
+    """What holds for the embeddings of one variant of the embed graph in place of what holds for those of fp32.
+
+    Attributes:
+        scale: what scores are multiplied by before the softmax.
+        operating_points: thresholds to choose from.
+        coverage_points: scores that make conformal sets.
+        golden_cosine: the least cosine to the golden embeddings.
+    """
+
+    scale: float
+    operating_points: tuple[OperatingPoint, ...]
+    coverage_points: tuple[CoveragePoint, ...]
+    golden_cosine: float
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> VariantCalibration:
+        """From the manifest's JSON."""
+        variant = cls(
+            data["scale"],
+            tuple(OperatingPoint.from_dict(p) for p in data["operating_points"]),
+            tuple(CoveragePoint.from_dict(p) for p in data["coverage_points"]),
+            data["golden_cosine"],
+        )
+        if not (is_number(variant.scale) and 0 < variant.scale <= MAX_SCALE):
+            raise ValueError(f"a variant with the scale {variant.scale}")
+        if not (is_number(variant.golden_cosine) and 0 < variant.golden_cosine <= GOLDEN_COSINE):
+            raise ValueError(f"a variant with the golden cosine {variant.golden_cosine}")
+        return variant
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the manifest's JSON has it."""
+        return {
+            "scale": self.scale,
+            "operating_points": [p.to_dict() for p in self.operating_points],
+            "coverage_points": [p.to_dict() for p in self.coverage_points],
+            "golden_cosine": self.golden_cosine,
+        }
 
 
 @dataclass(frozen=True)
@@ -31,6 +79,8 @@ class Manifest:
         operating_points: thresholds to choose from.
         coverage_points: scores that make conformal sets.
         lineage: what the backbone was made from.
+        variants: what holds in place of this for other variants of the embed graph than fp32, by their names.
+        golden_cosine: the least cosine to the golden embeddings.
     """
 
     name: str
@@ -42,6 +92,8 @@ class Manifest:
     operating_points: tuple[OperatingPoint, ...]
     coverage_points: tuple[CoveragePoint, ...]
     lineage: Mapping[str, Any]
+    variants: Mapping[str, VariantCalibration] = field(default_factory=dict)
+    golden_cosine: float = GOLDEN_COSINE
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Manifest:
@@ -68,6 +120,7 @@ class Manifest:
                 tuple(OperatingPoint.from_dict(p) for p in ours["operating_points"]),
                 tuple(CoveragePoint.from_dict(p) for p in ours["coverage_points"]),
                 dict(ours["lineage"]),
+                {name: VariantCalibration.from_dict(v) for name, v in ours.get("variants", {}).items()},
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise BundleFormatError(
@@ -87,6 +140,19 @@ class Manifest:
             )
         return manifest
 
+    def for_variant(self, variant: str) -> Manifest:
+        """The same with what holds for the embeddings of a variant; as it is where nothing else does."""
+        if variant not in self.variants:
+            return self
+        own = self.variants[variant]
+        return replace(
+            self,
+            scale=float(own.scale),
+            operating_points=own.operating_points,
+            coverage_points=own.coverage_points,
+            golden_cosine=float(own.golden_cosine),
+        )
+
     def to_dict(self, components: tuple[str, ...]) -> dict[str, Any]:
         """As `manifest.json` has it, in ONNX Runtime's Model Package layout, schema 1.0."""
         return {
@@ -103,6 +169,7 @@ class Manifest:
                     "operating_points": [p.to_dict() for p in self.operating_points],
                     "coverage_points": [p.to_dict() for p in self.coverage_points],
                     "lineage": dict(self.lineage),
+                    **({"variants": {n: v.to_dict() for n, v in self.variants.items()}} if self.variants else {}),
                 }
             },
         }

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-GOLDEN_COSINE = 0.999
-"""The least cosine between an embedding computed here and the one that PyTorch gave for the same raw frame.
-
-Two machines differ by about 1e-6. What is left is the resize: the graph's may differ from Pillow's by 1/255.
-"""
-
 GOLDEN_LENGTH = 1e-3
 """How far the length of an embedding may be from 1."""
 
@@ -73,7 +67,7 @@ def check_golden(bundle: Bundle, session: Session) -> float:
     """The least cosine between the golden embeddings and those computed here.
 
     Raises:
-        SelfTestError: it is under `GOLDEN_COSINE`.
+        SelfTestError: it is under the manifest's `golden_cosine`.
     """
     frames, expected = bundle.golden()
     computed = np.empty_like(expected)
@@ -84,10 +78,11 @@ def check_golden(bundle: Bundle, session: Session) -> float:
         raise SelfTestError(f"{bundle.path} gives embeddings that are no unit vectors. Export the bundle again.")
     cosines = np.sum(head.unit(computed) * head.unit(expected), axis=1)
     # min() of an array with NaN is NaN, and no comparison with NaN holds: hence "not … >=".
-    if not cosines.min() >= GOLDEN_COSINE:
+    if not cosines.min() >= bundle.manifest.golden_cosine:
         raise SelfTestError(
             f"{bundle.path} is intact, but computes other embeddings here than where it was exported (cosine "
-            f"{cosines.min():.4f}, at least {GOLDEN_COSINE} expected). Try the provider cpu or another onnxruntime."
+            f"{cosines.min():.4f}, at least {bundle.manifest.golden_cosine} expected). Try the provider cpu or another "
+            "onnxruntime."
         )
     return float(cosines.min())
 
@@ -166,12 +161,10 @@ def verify(
             sessions[component, variant] = session
     embedders = {variant: session for (component, variant), session in sessions.items() if component == "embed"}
     for variant, session in embedders.items():
-        yield _verified(_named("golden vectors", variant), _golden, bundle, session)
+        yield _verified(_named("golden vectors", variant), _golden, bundle.for_variant(variant), session)
     yield _verified("enroll and classify", _head, bundle, sessions["enroll", VARIANT], sessions["classify", VARIANT])
     if data is not None:
-        from .episode_accuracy import (
-            check_episodes,
-        )  # a start, which looks at the golden vectors alone, need not load it
+        from .episode_accuracy import check_episodes  # costs a start, which looks at the golden vectors alone
 
         for variant, session in embedders.items():
             yield _verified(_named("episodes", variant), check_episodes, bundle, session, data, variant)

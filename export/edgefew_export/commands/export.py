@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from edgefew_runtime import OperatingPoint
 from edgefew_runtime.commands.options import json_option, print_json
 from edgefew_runtime.input_spec import FITS, MAX_CHANNELS, MAX_SAMPLES, NORMALIZATIONS
 
 from edgefew_export.projection import KINDS
 from edgefew_export.sources import SCALINGS, DeclaredInput, DeclaredSignal, open_source
+
+VARIANT_NAMES = ("int8", "fp16")
 
 
 def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -33,6 +36,13 @@ def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[f
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(f"{text!r} is no list of numbers. Give one for each channel: 0.5,0.5") from None
+
+
+def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    names = () if text is None else tuple(dict.fromkeys(text.split(",")))
+    if unknown := [name for name in names if name not in VARIANT_NAMES]:
+        raise click.BadParameter(f"{unknown[0]!r} is no variant. There are: {', '.join(VARIANT_NAMES)}.")
+    return names
 
 
 @click.command()
@@ -90,6 +100,26 @@ def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[f
     "classes of its own; every other source needs this.",
 )
 @click.option("--source-pattern", help="For --data: a regular expression that finds the source in a file name.")
+@click.option(
+    "--variants",
+    callback=_variants,
+    help="Other precisions of the network to try: int8, fp16, or int8,fp16. Kept if faster and nearly as accurate.",
+)
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(min=0),
+    help="For --variants: the points of episode accuracy that one may lose.  [default: 0.5]",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["x86", "arm", "gpu"]),
+    help="For --variants: what the bundle is for. Speed is measured if that is this machine (default).",
+)
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Measure times and memory here and write them to BUNDLE.measured.json. Done with --variants anyway.",
+)
 @click.option("--replace", "overwrite", is_flag=True, help="Put the new bundle in the place of one that is there.")
 @click.option(
     "--triton",
@@ -108,6 +138,10 @@ def export(
     bundle_version: str,
     data: Path | None,
     source_pattern: str | None,
+    variants: tuple[str, ...],
+    max_loss: float | None,
+    target: str | None,
+    measure: bool,
     overwrite: bool,
     triton: Path | None,
     as_json: bool,
@@ -125,7 +159,10 @@ def export(
     from edgefew_export.labelled_folder import read_labelled_folder
     from edgefew_export.sources.projected import ProjectionPlan
     from edgefew_export.triton import check_new, write_repository
+    from edgefew_export.variants import MAX_LOSS, VariantPlan
 
+    if not variants and (max_loss is not None or target is not None):
+        raise click.UsageError("--max-loss and --target say how --variants are chosen. Give --variants too.")
     if (project is None) != (project_data is None) or (project is None and dimension is not None):
         raise click.UsageError(
             "--project, --project-data and --dimension belong together. Give the first two, or none."
@@ -152,6 +189,9 @@ def export(
             version=bundle_version,
             data=folder,
             projection=plan,
+            variants=VariantPlan(variants, MAX_LOSS if max_loss is None else max_loss, target),
+            measure=measure or bool(variants),
+            command=told_command(click.get_current_context()),
             overwrite=overwrite,
             progress=lambda step: click.echo(f"{step} …", err=True),
         )
@@ -185,6 +225,8 @@ def export(
             f"{fitted['without']['accuracy']:.1%} without it, {fitted['with']['accuracy']:.1%} with it"
         )
     click.echo(_promised(opened.manifest.operating_points))
+    for line in _tried(report):
+        click.echo(line)
     click.echo(f"{bundle}: bundle {opened.id[:12]}…, {report['variants']['fp32']['bytes']['embed'] / 1e6:.1f} MB")
     if triton is not None:
         click.echo(f"{triton}: model repository for Triton Inference Server")
@@ -206,6 +248,45 @@ def _declared(kind: str, channels: int | None, **options: Any) -> DeclaredInput 
         raise click.UsageError(f"--channels {channels}: an image has 1 or 3. For a signal give --kind signal.")
     declared = DeclaredInput if kind == "image" else DeclaredSignal
     return declared(channels=channels, **{name: options[name] for name in own})
+
+
+def _tried(report: Mapping[str, Any]) -> list[str]:
+    """What became of each variant that was tried, for people."""
+    lines = []
+    outcomes = report.get("variants_tried", {}).get("outcomes", [])
+    for name in dict.fromkeys(outcome["variant"] for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome["variant"] == name]
+        kept = [outcome for outcome in own if outcome["kept"]]
+        why = "; ".join(dict.fromkeys(outcome["why"] for outcome in kept or own))
+        lines.append(f"{'✓' if kept else '!'} {name}: {'kept' if kept else 'not kept'}: {why}")
+    return lines
+
+
+_NOT_TOLD = ("as_json", "overwrite", "triton")
+"""Options that change nothing in the bundle."""
+
+
+def told_command(context: click.Context) -> list[str]:
+    """The words of this command line that were given, without the folders of paths: they are nobody's business."""
+    words = [str(context.info_name)]
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE or value is None:
+            continue
+        if isinstance(parameter, click.Argument):
+            words.append(_told(value))
+        elif name not in _NOT_TOLD:
+            words.append(max(parameter.opts, key=len))
+            words += [] if value is True else [_told(value)]
+    return words
+
+
+def _told(value: Any) -> str:
+    """A value as it may have been typed."""
+    if isinstance(value, tuple):
+        return ("x" if all(isinstance(part, int) for part in value) else ",").join(map(str, value))
+    path = isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file())
+    return Path(value).name if path else str(value)
 
 
 def _promised(points: Sequence[OperatingPoint]) -> str:

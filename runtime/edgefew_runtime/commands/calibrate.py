@@ -27,6 +27,7 @@ from .options import (
     require_gallery,
     show_frames_added,
     unlock_with,
+    variant_option,
 )
 
 RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
@@ -57,6 +58,7 @@ RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
 @actor_option
 @passphrase_option
 @provider_option
+@variant_option
 @json_option
 def calibrate(
     bundle: Path,
@@ -69,6 +71,7 @@ def calibrate(
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Say which false-accept rates a gallery can promise, and measure them on this site's own strangers.
@@ -80,7 +83,7 @@ def calibrate(
     if erase and negatives:
         raise click.UsageError("--erase does not go with --negatives. Erase first, then give the new ones.")
     require_gallery(gallery)
-    with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=None) as classifier:
+    with Classifier.open(bundle, gallery, provider=provider, variant=variant, false_accept_rate=None) as classifier:
         files = [file for path in negatives for file in _frames(path, classifier.bundle.manifest.input)]
         unlock_with(classifier.gallery, passphrase_file)
         who = actor_name(actor)

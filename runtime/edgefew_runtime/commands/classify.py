@@ -12,7 +12,15 @@ from edgefew_runtime.consensus import track_answer
 from edgefew_runtime.errors import FrameError
 from edgefew_runtime.watch_file import keep_watch
 
-from .options import bundle_argument, gallery_option, json_option, print_json, provider_option, require_gallery
+from .options import (
+    bundle_argument,
+    gallery_option,
+    json_option,
+    print_json,
+    provider_option,
+    require_gallery,
+    variant_option,
+)
 
 
 @click.command()
@@ -40,6 +48,7 @@ from .options import bundle_argument, gallery_option, json_option, print_json, p
     "enrolment. With --track it is told of the track, else of each file.",
 )
 @provider_option
+@variant_option
 @json_option
 def classify(
     bundle: Path,
@@ -51,6 +60,7 @@ def classify(
     track: bool,
     watch: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Say what each file shows: an enrolled class, or unknown.
@@ -60,7 +70,9 @@ def classify(
     require_gallery(gallery)
     rate = None if always_answer else false_accept_rate
     bad = 0
-    with Classifier.open(bundle, gallery, provider=provider, false_accept_rate=rate, coverage=coverage) as classifier:
+    with Classifier.open(
+        bundle, gallery, provider=provider, variant=variant, false_accept_rate=rate, coverage=coverage
+    ) as classifier:
         if not classifier.classes():
             click.echo(f"note: nothing is enrolled in {gallery}, so everything is unknown", err=True)
         promised = classifier.promise()

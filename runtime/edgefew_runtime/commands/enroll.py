@@ -23,6 +23,7 @@ from .options import (
     provider_option,
     show_frames_added,
     unlock_with,
+    variant_option,
 )
 
 
@@ -37,6 +38,7 @@ from .options import (
 @actor_option
 @passphrase_option
 @provider_option
+@variant_option
 @json_option
 def enroll(
     bundle: Path,
@@ -49,6 +51,7 @@ def enroll(
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Add examples of a class to a gallery; both may be new.
@@ -56,7 +59,7 @@ def enroll(
     All files are added or, if one cannot be read, none. A file that the class has already is skipped. What looks wrong
     with a file is told, and what would help the class most.
     """
-    with Classifier.open(bundle, gallery, provider=provider) as classifier:
+    with Classifier.open(bundle, gallery, provider=provider, variant=variant) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
         try:
             enrollment = classifier.enroll(

@@ -20,6 +20,7 @@ from .options import (
     plural,
     print_json,
     provider_option,
+    variant_option,
 )
 
 
@@ -30,6 +31,7 @@ from .options import (
 @actor_option
 @passphrase_option
 @provider_option
+@variant_option
 @json_option
 def migrate(
     bundle: Path,
@@ -38,6 +40,7 @@ def migrate(
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Enroll all of GALLERY again with a new BUNDLE, into NEW_GALLERY.
@@ -48,7 +51,7 @@ def migrate(
     """
     with (
         open_gallery(gallery, None, passphrase_file) as old,
-        Classifier.open(bundle, provider=provider, false_accept_rate=None) as classifier,
+        Classifier.open(bundle, provider=provider, variant=variant, false_accept_rate=None) as classifier,
     ):
         result = run_migration(old, classifier, new_gallery, actor_name(actor), _show_progress)
     if as_json:

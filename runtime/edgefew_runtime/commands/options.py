@@ -12,6 +12,7 @@ import click
 from edgefew_runtime.bundle import Bundle
 from edgefew_runtime.errors import GalleryFormatError
 from edgefew_runtime.gallery import Gallery
+from edgefew_runtime.loading import AUTO
 from edgefew_runtime.regular_file import shown
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON alone on standard output.")
@@ -45,6 +46,13 @@ keep_frames_option = click.option(
 
 provider_option = click.option(
     "--provider", default="cpu", show_default=True, help="Where the network runs: cpu, cuda, tensorrt."
+)
+
+variant_option = click.option(
+    "--variant",
+    default=AUTO,
+    show_default=True,
+    help="Which variant of the bundle's network: fp32, int8, …; auto takes the fastest here, measured the first time.",
 )
 
 optional_bundle_argument = click.argument("bundle", required=False, type=click.Path(path_type=Path))

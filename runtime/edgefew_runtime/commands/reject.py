@@ -22,6 +22,7 @@ from .options import (
     require_gallery,
     show_frames_added,
     unlock_with,
+    variant_option,
 )
 
 
@@ -34,6 +35,7 @@ from .options import (
 @actor_option
 @passphrase_option
 @provider_option
+@variant_option
 @json_option
 def reject(
     bundle: Path,
@@ -44,6 +46,7 @@ def reject(
     actor: str | None,
     passphrase_file: Path | None,
     provider: str,
+    variant: str,
     as_json: bool,
 ) -> None:
     """Say that files are not of an enrolled class.
@@ -51,7 +54,7 @@ def reject(
     From then on, a frame that is nearer to one of them than to every example of the class is not taken for it.
     """
     require_gallery(gallery)
-    with Classifier.open(bundle, gallery, provider=provider) as classifier:
+    with Classifier.open(bundle, gallery, provider=provider, variant=variant) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
         rejection = classifier.reject(label, list(files), actor_name(actor), keep_frames=keep_frames)
     if as_json:
