@@ -82,7 +82,7 @@ class Decision:
         threshold = None if self.promise is None else self.promise.threshold
         if not names:
             return self._nothing(threshold)
-        scores = self.task.prototypes @ embedding
+        scores = self.task.prototypes.dot(embedding)  # less on the way to the product than `@` has
         gone = self._gone(embedding)
         if gone:
             scores[gone] = head.ABSENT

@@ -33,8 +33,9 @@ FALSE_ACCEPT_RATE = 0.05
 """The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
 
 _BATCH = 32
-"""Frames that run together, but not on a CPU: its caches take one. Measured on two cores, in batches of 24 each frame
-took 1.3 times as long (64 × 64 pixels) and in batches of 25 1.5 times (224 × 224).
+"""Frames that are read together, so that the code which looks at them stays in the caches; and that run together, but
+not on a CPU: its caches take one. Measured on two cores, in batches of 24 each frame took 1.3 times as long (64 × 64
+pixels) and in batches of 25 1.5 times (224 × 224).
 """
 
 _BATCH_PIXELS = 4_000_000
@@ -133,7 +134,6 @@ class Classifier:
         self._session = session
         self._false_accept_rate = false_accept_rate
         self._coverage = coverage
-        self._batch = 1 if session.provider == CPU else _BATCH
         self._refreshing = threading.Lock()
         self._ready = self._read()
 
@@ -350,12 +350,13 @@ class Classifier:
     def _embed(self, frames: Iterable[Frame]) -> head.Embeddings:
         """Unit vectors: float32 [n, d]. Holds only so many pixels at once; frames of one size run together."""
         parts: list[head.Embeddings] = []
-        for batch in _batches(frames, self._batch):
+        on_cpu = self._session.provider == CPU
+        for batch in _batches(frames):
             result = np.empty((len(batch), self.bundle.manifest.dimension), np.float32)
-            by_shape: dict[tuple[int, ...], list[int]] = {}
+            together: dict[tuple[int, ...], list[int]] = {}
             for index, frame in enumerate(batch):
-                by_shape.setdefault(frame.values.shape, []).append(index)
-            for indices in by_shape.values():
+                together.setdefault((index,) if on_cpu else frame.values.shape, []).append(index)
+            for indices in together.values():
                 values = [batch[i].values for i in indices]
                 stacked = values[0][None] if len(values) == 1 else np.stack(values)  # one frame need not be copied
                 result[indices] = self._session.run({"frames": stacked})[0]
@@ -441,14 +442,14 @@ def _added(examples: Sequence[Example], stored: Stored) -> Added:
     return Added(accepted, skipped, stored.frames_added)
 
 
-def _batches(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:
-    """The frames in lists of up to `most` frames or `_BATCH_PIXELS` pixels."""
+def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """The frames in lists of up to `_BATCH` frames or `_BATCH_PIXELS` pixels."""
     batch: list[Frame] = []
     held = 0
     for frame in frames:
         batch.append(frame)
         held += frame.values.shape[0] * frame.values.shape[1]
-        if len(batch) == most or held >= _BATCH_PIXELS:
+        if len(batch) == _BATCH or held >= _BATCH_PIXELS:
             yield batch
             batch, held = [], 0
     if batch:

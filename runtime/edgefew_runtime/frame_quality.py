@@ -18,7 +18,7 @@ BLANK = 4.0
 BLURRED = 0.7
 """The blur measure above which a frame counts as blurred; see docs/enrolment.md for how it was chosen."""
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = (0.299, 0.587, 0.114)
 _SAMPLED = 64
 """Pixels across at which a frame is looked at; a network that sees less does not see what is lost here."""
 
@@ -65,12 +65,16 @@ def frame_quality(pixels: Pixels) -> FrameQuality:
     """
     height, width, _ = pixels.shape
     step = max(1, min(height, width) // _SAMPLED)
-    luma = pixels[::step, ::step].astype(np.float32) @ _LUMA
+    # By plane: half the time of a product with a vector of three.
+    red, green, blue = (
+        np.multiply(pixels[::step, ::step, colour], share, dtype=np.float32) for colour, share in enumerate(_LUMA)
+    )
+    luma = red + green + blue
     flat = luma.ravel()
     some = flat[:: max(1, flat.size // _BRIGHT_SAMPLE)]
     twentieth = (some.size - 1) * 19 // 20
     bright = float(np.partition(some, twentieth)[twentieth])
-    mean = float(flat.mean())
+    mean = float(flat.sum()) / flat.size
     # By two products: numpy's own standard deviation takes as long as all the rest here.
     contrast = max(0.0, float(flat @ flat) / flat.size - mean * mean) ** 0.5
     noise = _noise(luma)
