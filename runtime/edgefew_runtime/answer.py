@@ -15,6 +15,7 @@ from .gallery import Task
 from .operating_point import Promise
 
 _FEW = 64
+_ABSENT = float(head.ABSENT)
 _MAX_COSINE = 1.01
 """A score beyond it, rounding included, is no cosine."""
 
@@ -78,31 +79,31 @@ class Decision:
 
     def answer(self, embedding: npt.NDArray[np.float32]) -> Answer:
         """The answer for one embedding, float32 [d]."""
-        names = self.task.labels
-        threshold = None if self.promise is None else self.promise.threshold
+        # A network has emptied the caches when this runs: what it touches counts, not what it computes.
+        task, promise = self.task, self.promise
+        threshold = None if promise is None else promise.threshold
+        names = task.labels
         if not names:
             return self._nothing(threshold)
-        scores = self.task.prototypes.dot(embedding)  # less on the way to the product than `@` has
-        gone = self._gone(embedding)
+        scores = task.prototypes.dot(embedding)  # less on the way to the product than `@` has
+        gone = self._gone(embedding) if task.rejected else self.absent
         if gone:
             scores[gone] = head.ABSENT
-        rank = _rank_few if len(scores) <= _FEW else _rank_many
+        rank = _rank_few if len(names) <= _FEW else _rank_many
         best, score, second, next_score, total = rank(scores, self.scale)
         # No cosine: an embedding with NaN or Inf (NaN fails every comparison), or none of the classes is present.
         # Exactly 0 is what an embedding of zeros scores with all of them.
-        if not head.ABSENT < score < _MAX_COSINE or (score == 0 and not embedding.any()):
+        if not _ABSENT < score < _MAX_COSINE or (score == 0 and not embedding.any()):
             return self._nothing(threshold)
         runner_up = margin = None
-        if next_score > head.ABSENT:
+        if next_score > _ABSENT:
             runner_up, margin = names[second], score - next_score
-        known = self.promise is None or (threshold is not None and score >= threshold)
-        labels = self._conformal_set(scores)
+        known = promise is None or (threshold is not None and score >= threshold)
+        labels = None if self.coverage_score is None else self._conformal_set(scores, self.coverage_score)
         return Answer(names[best], 1 / total, score, known, runner_up, margin, threshold, labels)
 
     def _gone(self, embedding: npt.NDArray[np.float32]) -> list[int]:
         """Classes that cannot be it: without direction, or with a rejected example nearer to the frame than any own."""
-        if not self.task.rejected:
-            return self.absent
         rejected = [
             index
             for index, (examples, rejected) in self.task.rejected.items()
@@ -110,10 +111,8 @@ class Decision:
         ]
         return [*self.absent, *rejected]
 
-    def _conformal_set(self, scores: npt.NDArray[np.float32]) -> tuple[str, ...] | None:
-        if self.coverage_score is None:
-            return None
-        inside = np.flatnonzero((scores >= self.coverage_score) & (scores > head.ABSENT))
+    def _conformal_set(self, scores: npt.NDArray[np.float32], least: float) -> tuple[str, ...]:
+        inside = np.flatnonzero((scores >= least) & (scores > head.ABSENT))
         return tuple(self.task.labels[i] for i in inside[np.argsort(-scores[inside], kind="stable")])
 
     def _nothing(self, threshold: float | None) -> Answer:
@@ -128,13 +127,13 @@ best score)) over the classes that are not absent."""
 def _rank_few(scores: npt.NDArray[np.float32], scale: float) -> _Ranked:
     """The ranking in plain Python: a network has emptied the caches, and then every call into numpy costs 10 µs."""
     values: list[float] = scores.tolist()
-    absent = float(head.ABSENT)
     score = max(values)
-    if not score > absent:  # NaN, too
-        return 0, score, 0, absent, 1.0
+    if not score > _ABSENT:  # NaN, too
+        return 0, score, 0, _ABSENT, 1.0
     best = values.index(score)
-    total = sum([math.exp(scale * (value - score)) for value in values if value > absent])
-    values[best] = absent
+    exp = math.exp
+    total = sum([exp(scale * (value - score)) for value in values if value > _ABSENT])
+    values[best] = _ABSENT
     next_score = max(values)
     return best, score, values.index(next_score), next_score, total
 
@@ -144,7 +143,7 @@ def _rank_many(scores: npt.NDArray[np.float32], scale: float) -> _Ranked:
     best = int(scores.argmax())
     score = float(scores[best])
     if not score > head.ABSENT:
-        return 0, score, 0, float(head.ABSENT), 1.0
+        return 0, score, 0, _ABSENT, 1.0
     weights = scores - np.float32(score)
     weights *= np.float32(scale)
     np.exp(weights, out=weights)

@@ -132,6 +132,7 @@ class Classifier:
         self.variant = variant
         self.gallery = gallery
         self._session = session
+        self._values = bundle.manifest.input.values
         self._false_accept_rate = false_accept_rate
         self._coverage = coverage
         self._refreshing = threading.Lock()
@@ -321,8 +322,7 @@ class Classifier:
 
     def classify(self, frame: FrameLike) -> Answer:
         """What the frame is taken for."""
-        loaded = self.bundle.manifest.input.load(frame)
-        return self._current().answer(self._session.run({"frames": loaded.values[None]})[0][0])
+        return self._current().answer(self._session.run({"frames": self._values(frame)[None]})[0][0])
 
     def classify_many(self, frames: Iterable[FrameLike]) -> list[Answer]:
         """What each frame is taken for; frames of one size run together."""

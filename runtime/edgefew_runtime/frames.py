@@ -101,8 +101,13 @@ def load_frame(frame: FrameLike) -> Frame:
     )
 
 
+def load_pixels(frame: FrameLike) -> Pixels:
+    """The pixels of what `load_frame` takes: uint8 [H, W, 3]."""
+    return _from_array(frame) if type(frame) is np.ndarray else load_frame(frame).values
+
+
 def _from_array(array: npt.NDArray[Any]) -> Pixels:
-    if array.dtype != _UINT8:
+    if array.dtype is not _UINT8 and array.dtype != _UINT8:  # asked for first: comparing two takes longer
         raise FrameError(
             f"An array of {array.dtype} was given, uint8 with values 0 to 255 was expected. "
             "Do not scale or normalise a frame: the bundle does that."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .errors import BundleFormatError
-from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, Frame, FrameLike, RawFrame, load_frame
+from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, Frame, FrameLike, RawFrame, load_frame, load_pixels
 from .operating_point import is_number
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class InputSpec(ABC):
             FrameError: it cannot be read, or is of another kind, type or shape.
             RuntimeMissingError: a package that is needed to read it is not installed.
         """
+
+    def values(self, frame: FrameLike) -> RawFrame:
+        """The frame's values alone, where nothing else of it is needed; errors as those of `load`."""
+        return self.load(frame).values
 
     @abstractmethod
     def quality(self, values: RawFrame) -> FrameQuality | SignalQuality:
@@ -215,6 +219,10 @@ class ImageInput(InputSpec):
     def load(self, frame: FrameLike) -> Frame:
         """The frame as pixels."""
         return load_frame(frame)
+
+    def values(self, frame: FrameLike) -> RawFrame:
+        """The frame's pixels."""
+        return load_pixels(frame)
 
     def quality(self, values: RawFrame) -> FrameQuality:
         """Size, light, contrast and blur."""

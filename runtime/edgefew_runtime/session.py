@@ -91,6 +91,7 @@ class OrtSession:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         wanted = _provider_name(provider, ort.get_available_providers())
         self._session = _load(ort, model, options, [wanted] if wanted == CPU else [wanted, CPU])
+        self._outputs = [t.name for t in self._session.get_outputs()]
         self.provider: str = self._session.get_providers()[0]
         if self.provider != wanted:
             raise ProviderError(
@@ -111,7 +112,7 @@ class OrtSession:
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The graph's outputs, in its order."""
         try:
-            outputs: list[npt.NDArray[Any]] = self._session.run(None, dict(inputs))
+            outputs: list[npt.NDArray[Any]] = self._session.run(self._outputs, dict(inputs))
         except Exception as error:
             raise BundleFormatError(
                 f"The graph does not take what a bundle's graph takes ({error}). Export the bundle again."

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import GalleryBusyError, GalleryError, GalleryFormatError, GalleryMismatchError
 from ..regular_file import open_regular
 from .schema import APPLICATION_ID, SCHEMA, USER_VERSION
+from .wal_index import WalIndex
 
 _BUSY_SECONDS = 10.0
 _SQLITE_HEADER = b"SQLite format 3\0"
@@ -52,14 +53,19 @@ class Database:
         self._reading = self._writing if path is None else threading.RLock()
         self._writer: sqlite3.Connection | None = None
         self._own_changes = 0
+        self._index: WalIndex | None = None
+        self._seen: tuple[bytes, tuple[int, int]] = b"", (0, 0)
         # A gallery that is not there yet is empty; the first change makes the file. So a mistake before it leaves none.
         self._is_pending = path is not None and _is_empty(path)
         if self._is_pending and (bundle_id is None or dimension is None):
             raise GalleryFormatError(f"There is no gallery {path}. Check the path, or enroll a class first.")
         self._reader = self._open(None if self._is_pending else path, create=self._is_pending or path is None)
+        if path is not None and not self._is_pending:
+            self._index = WalIndex.of(path)
 
     def close(self) -> None:
         """Close the file."""
+        self._index = None
         self._reader.close()
         if self._writer is not None:
             self._writer.close()
@@ -119,6 +125,17 @@ class Database:
     def version(self) -> tuple[int, int]:
         """A value that changes whenever any process changes the file; costs microseconds."""
         # Asked for at every answer: no more is done here than must be.
+        index = self._index
+        header = b"" if index is None else index.header()
+        seen, version = self._seen
+        if header and header == seen:
+            return version
+        version = self._asked_version()
+        # The header was read before: a commit in between is seen at the next call, not missed.
+        self._seen = header, version
+        return version
+
+    def _asked_version(self) -> tuple[int, int]:
         with self._reading:
             if self._path is None:
                 return self._own_changes, 0
@@ -165,6 +182,7 @@ class Database:
         self._reader.close()
         self._reader, self._is_pending = connection, False
         self._own_changes += 1
+        self._index = None if self._path is None else WalIndex.of(self._path)
 
     def _open(self, path: Path | None, *, create: bool) -> sqlite3.Connection:
         """A checked connection to the file, or to a new gallery in memory."""
