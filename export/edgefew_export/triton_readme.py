@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgefew_runtime import Bundle
+from edgefew_runtime import Bundle, ImageInput, InputSpec
 
 _README = """# {name}, for Triton Inference Server
 
@@ -15,7 +15,7 @@ $ tritonserver --model-repository=.
 
 | model | takes | gives |
 |---|---|---|
-| `embed` | `frames` uint8 `[n, H, W, 3]`: RGB, any height and width, n up to {max_batch} | `embeddings` `[n, {dimension}]` |
+| `embed` | `frames` {frames}, n up to {max_batch} | `embeddings` `[n, {dimension}]` |
 | `enroll` | `embeddings`, `labels` int64 `[n]`, `weights` `[n]`, `sums` `[c, {dimension}]`, `counts` `[c]` | `new_sums`, `new_counts`, `accepted` bool `[n]` |
 | `classify` | `embeddings`, `sums`, `counts`, `scale` `[1]`, `threshold` `[1]` | `probabilities` and `scores` `[n, c]`, `best` int64 `[n]`, `known` bool `[n]` |
 | `recognise` | `frames`, `sums`, `counts`, `scale`, `threshold` | what `classify` gives |
@@ -26,7 +26,7 @@ What has no type is float32. `recognise` is `embed` and `classify` in one reques
   serves many sites.
 - Where `known` is false the answer is "unknown", whatever `best` says. Negatives ("this is not X") are not in
   `classify`.
-- Requests to `embed` are joined only if their frames have the same height and width: send frames of one size.
+- Requests to `embed` are joined only if their frames have the same {size}: send frames of one size.
   `max_batch_size` in `embed/config.pbtxt` says how many frames run together at most.
 - `scale` and `threshold` have no dimension in the graph and are `[1]` here. The server's ONNX Runtime backend does so
   since its pull request 213, of September 2023: use a server of 2024 or newer.
@@ -100,12 +100,21 @@ def triton_readme(bundle: Bundle, max_batch: int) -> str:
         name=manifest.name,
         bundle_id=bundle.id,
         max_batch=max_batch,
+        frames=_frames(manifest.input),
+        size="height and width" if manifest.input.kind == "image" else "number of samples",
         dimension=manifest.dimension,
         scale=manifest.scale,
         threshold=held.get((rate, classes), _NOTHING_KNOWN),
         classes=classes or _CLASSES,
         thresholds=_thresholds(held, rate, classes),
     )
+
+
+def _frames(spec: InputSpec) -> str:
+    """What `embed` takes."""
+    if isinstance(spec, ImageInput):
+        return f"{spec.dtype} `[n, H, W, 3]`: {spec.color}, any height and width"
+    return f"{spec.dtype} `[n, samples, {spec.channels}]`: windows of any number of samples"
 
 
 def _thresholds(held: dict[tuple[float, int], float], rate: float, classes: int) -> str:

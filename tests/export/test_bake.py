@@ -32,6 +32,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, Cli, draw_class
+from tests.signals import SAMPLES, make_signal
 
 KINDS = range(50, 56)
 STRANGERS = range(60, 72)
@@ -187,6 +188,27 @@ def test_the_file_answers_as_the_classifier(
                     seen.add(int(label))
     assert len(seen) > 3
     assert (-1 in seen) == (rate is not None)
+
+
+def test_a_bundle_of_signals_is_baked_likewise(signal_bundle: Path, gallery_path: Path) -> None:
+    with Classifier.open(signal_bundle, gallery_path) as asked:
+        for kind in KINDS:
+            asked.enroll(f"wave {kind}", [make_signal(kind, source, 0) for source in range(2)])
+        session = OrtSession(bake_now(asked, 0.05).model)
+        names = asked.gallery.task().labels
+        seen = set()
+        for kind in (*KINDS, *STRANGERS):
+            for samples in (SAMPLES, 3 * SAMPLES):
+                window = make_signal(kind, 2, 1, samples)
+                (label,), (probabilities,), _ = session.run({"frames": window[None]})
+                answer = asked.classify(window)
+                assert label == (names.index(answer.label or "") if answer.known else -1)
+                assert abs(probabilities.max() - answer.probability) <= 1e-5
+                seen.add(int(label))
+        flat = np.ones((1, SAMPLES, 2), np.float32)
+        assert session.run({"frames": flat})[0] == [-1]
+    assert len(seen) > 3
+    assert -1 in seen
 
 
 def test_frames_of_one_size_run_together(classifier: Classifier) -> None:

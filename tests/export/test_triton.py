@@ -25,6 +25,7 @@ from edgefew_runtime import Bundle, Classifier, ExportError
 from edgefew_runtime.bundle import COMPONENTS
 
 from tests.conftest import Cli, draw_class, draw_folder
+from tests.signals import make_signal
 
 TYPES = {
     "TYPE_UINT8": ("tensor(uint8)", np.uint8, "UINT8"),
@@ -67,9 +68,17 @@ def parse(text: str) -> Message:
     return message()
 
 
-@pytest.fixture
-def opened(bundle: Path) -> Bundle:
-    return Bundle.open(bundle)
+@pytest.fixture(params=["bundle", "signal_bundle"])
+def opened(request: pytest.FixtureRequest) -> Bundle:
+    """Of pictures, then of signals."""
+    return Bundle.open(request.getfixturevalue(request.param))
+
+
+def frame_of(opened: Bundle, kind: int, source: int, take: int) -> npt.NDArray[Any]:
+    """A frame of a class, as the bundle takes it."""
+    if opened.manifest.input.kind == "signal":
+        return make_signal(kind, source, take)
+    return np.asarray(draw_class(kind, source, take))
 
 
 @pytest.fixture
@@ -252,10 +261,10 @@ def test_the_client_of_the_readme_answers_as_the_classifier(
     kinds, strangers = range(50, 56), range(60, 66)
     with Classifier.open(opened, false_accept_rate=None) as classifier:
         for index, kind in enumerate(kinds):
-            frames = [np.asarray(draw_class(kind, source, 0)) for source in range(2)]
+            frames = [frame_of(opened, kind, source, 0) for source in range(2)]
             sums, counts = client["enroll"](np.stack(frames), index, sums, counts)
             classifier.enroll(str(index), frames)
-        asked = [np.asarray(draw_class(kind, 2, 1)) for kind in (*kinds, *strangers)]
+        asked = [frame_of(opened, kind, 2, 1) for kind in (*kinds, *strangers)]
         decided = classifier.classify_many(asked)
         # A threshold between two scores, so that some are known and some are not, whatever the bundle promises.
         scores = sorted(float(a.score or 0) for a in decided)
@@ -282,6 +291,12 @@ def test_the_threshold_of_the_readme_is_one_that_the_bundle_promises(opened: Bun
         assert max(float(cell) for cell in row[1].split("|") if cell.strip()) >= point.threshold
 
 
+def test_the_readme_says_what_the_graph_takes(opened: Bundle) -> None:
+    spec = opened.manifest.input
+    shape = "[n, samples, 2]" if spec.kind == "signal" else "[n, H, W, 3]"
+    assert f"`frames` {spec.dtype} `{shape}`" in triton_readme(opened, MAX_BATCH)
+
+
 def test_a_bundle_that_promises_nothing_says_so(checkpoint: Path, tmp_path: Path, cli: Cli) -> None:
     """`edgefew export --triton`, too: it writes what `edgefew triton` writes."""
     few = draw_folder(tmp_path / "few", range(70, 75))
@@ -299,9 +314,9 @@ def test_a_bundle_that_promises_nothing_says_so(checkpoint: Path, tmp_path: Path
 # ---- where it is written ------------------------------------------------------------------------------
 
 
-def test_the_command_writes_the_same_files_each_time(bundle: Path, tmp_path: Path, cli: Cli, opened: Bundle) -> None:
+def test_the_command_writes_the_same_files_each_time(tmp_path: Path, cli: Cli, opened: Bundle) -> None:
     for name in ("a", "b"):
-        result = cli("triton", bundle, tmp_path / name)
+        result = cli("triton", opened.path, tmp_path / name)
         assert result.exit_code == 0, result.output
         assert f"{tmp_path / name / 'embed' / 'config.pbtxt'}\n" in result.stdout
         for file, content in repository(opened).items():

@@ -1,6 +1,6 @@
 """What one device computes, for the matrix: runs in an environment that has the runtime alone.
 
-    python device.py FRAMES.npz OUT BUNDLE…
+    python device.py FRAMES OUT BUNDLE…
 
 For each bundle, OUT/NAME.npz gets the embeddings of each variant and the answers. All that is wrong is an exception.
 """
@@ -17,9 +17,7 @@ from edgefew_runtime.selftest import verify
 
 
 def main() -> None:
-    frames_file, out, *bundles = map(Path, sys.argv[1:])
-    with np.load(frames_file) as archive:
-        frames = {name: archive[name] for name in archive.files}  # CLASS-NUMBER → uint8 [H, W, 3]
+    frames, out, *bundles = map(Path, sys.argv[1:])
     for path in bundles:
         for verdict in verify(path):
             if not verdict.passed:
@@ -27,8 +25,10 @@ def main() -> None:
         np.savez(out / f"{path.name}.npz", **computed(path, frames, out))
 
 
-def computed(path: Path, frames: dict[str, np.ndarray], scratch: Path) -> dict[str, np.ndarray]:
+def computed(path: Path, folder: Path, scratch: Path) -> dict[str, np.ndarray]:
     bundle = Bundle.open(path)
+    with np.load(folder / f"{bundle.manifest.input.kind}.npz") as archive:
+        frames = {name: archive[name] for name in archive.files}  # CLASS-NUMBER → a raw frame
     results = {}
     for variant in bundle.variants():
         # From the exported graph, then from the one optimised here: what is kept must compute the same.

