@@ -110,6 +110,8 @@ def draw_variants(report: Report, measured: Report, name: str, out: Path) -> Non
         accuracy = accuracy_of(report, variant)
         value, margin = 100 * accuracy["accuracy"], 100 * (accuracy["ci95"] or 0)
         own = [entry for entry in measured["latency"] if entry["variant"] == variant]
+        if not own:  # of a GPU, which was not there
+            continue
         times = [entry["median_ms"] for entry in own]
         axes.errorbar(
             times, [value] * len(own), margin, color=color, marker="o", markersize=8, linewidth=1.6, capsize=4,
@@ -118,7 +120,7 @@ def draw_variants(report: Report, measured: Report, name: str, out: Path) -> Non
         above = not lows  # the first variant's labels; the others' go below
         for entry in own:
             axes.annotate(
-                f"{entry['median_ms']:.1f} ms\n{entry['threads']} thread{'s' * (entry['threads'] > 1)}",
+                f"{entry['median_ms']:.1f} ms\n{_runs_on(entry)}",
                 (entry["median_ms"], value + margin if above else value - margin), (0, 7 if above else -7),
                 textcoords="offset points", ha="center", va="bottom" if above else "top", color=color, fontsize=9.5,
                 linespacing=1.25, bbox=_PAPER,
@@ -132,6 +134,11 @@ def draw_variants(report: Report, measured: Report, name: str, out: Path) -> Non
     axes.set_ylabel("right answers in %", color=INK)
     axes.legend(frameon=False, loc="upper left", labelcolor=INK)
     _save(figure, out)
+
+
+def _runs_on(entry: Mapping[str, Any]) -> str:
+    threads = entry["threads"]
+    return "GPU" if entry["provider"] == "cuda" else f"{threads} thread{'s' * (threads > 1)}"
 
 
 def accuracy_of(report: Report, variant: str) -> Mapping[str, Any]:

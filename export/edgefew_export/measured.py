@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-from edgefew_runtime import Bundle
+import onnx.parser
+from edgefew_runtime import Bundle, EdgeFewError
 from edgefew_runtime.bench import Machine, Timing, bench
-from edgefew_runtime.session import PROFILES, OrtSession, has_cuda, thread_count
+from edgefew_runtime.bundle import VARIANT
+from edgefew_runtime.session import PROFILES, OrtSession, thread_count
 from edgefew_runtime.variant_choice import FOR_GPUS
 
 RUNS, TURNS = 40, 4
@@ -35,9 +37,15 @@ def write_measured(
 ) -> Path:
     """Measure every variant of a bundle and write it down, with the times of the settings that were tried."""
     results = bench(bundle, runs=RUNS, progress=lambda step: progress(f"measuring {step}"))
-    names = [name for name in bundle.variants() if name not in FOR_GPUS or has_cuda()]
-    models = [bundle.model("embed", name) for name in names]
-    in_turns = time_in_turns(models, bundle.golden()[0][0], "cuda" if has_cuda() else "cpu")
+    on_gpu = has_gpu()
+    names = {"cpu": [name for name in bundle.variants() if name not in FOR_GPUS]}
+    if on_gpu:
+        names["cuda"] = [name for name in bundle.variants() if name == VARIANT or name in FOR_GPUS]
+    frame = bundle.golden()[0][0]
+    in_turns = {
+        provider: time_in_turns([bundle.model("embed", name) for name in own], frame, provider)
+        for provider, own in names.items()
+    }
     document = {
         "format": 1,
         "bundle_id": bundle.id,
@@ -45,13 +53,15 @@ def write_measured(
         "latency": [
             {
                 "variant": name,
+                "provider": provider,
                 "profile": profile,
                 "threads": thread_count(None, profile),
                 "median_ms": timing.median_ms,
                 "p99_ms": timing.p99_ms,
             }
-            for profile, timings in in_turns.items()
-            for name, timing in zip(names, timings, strict=True)
+            for provider, profiles in in_turns.items()
+            for profile, timings in profiles.items()
+            for name, timing in zip(names[provider], timings, strict=True)
         ],
         "results": [result.to_dict() for result in results],
         "settings_tried": list(speed),
@@ -59,6 +69,18 @@ def write_measured(
     file = measured_file(bundle.path)
     file.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return file
+
+
+def has_gpu() -> bool:
+    """Whether ONNX Runtime can run a graph on an NVIDIA GPU here."""
+    graph = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[1] x) => (float[1] y) {y = Neg (x)}'
+    )
+    try:
+        OrtSession(graph.SerializeToString(), provider="cuda")
+    except EdgeFewError:
+        return False
+    return True
 
 
 def time_in_turns(

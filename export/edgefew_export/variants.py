@@ -18,13 +18,13 @@ import numpy.typing as npt
 from edgefew_runtime import CoveragePoint, DataError, ExportError, OperatingPoint, head
 from edgefew_runtime.bundle import VARIANT
 from edgefew_runtime.manifest import GOLDEN_COSINE, VariantCalibration
-from edgefew_runtime.session import DEFAULT_PROFILE, OrtSession, Session, has_cuda
+from edgefew_runtime.session import DEFAULT_PROFILE, OrtSession, Session
 
 from .calibration import calibrate, strictest
 from .episodes import EpisodeSampler
 from .evaluation import Embed, episode_scores, summarize
 from .half import to_half
-from .measured import time_in_turns
+from .measured import has_gpu, time_in_turns
 from .proof import BATCH_SIZES, EPISODES
 from .quantisation import CALIBRATION_FRAMES, Quantiser, Setting, settings_for
 from .scale import fit_scale
@@ -156,7 +156,7 @@ def try_variants(proof: Proof, plan: VariantPlan, progress: Callable[[str], None
             outcomes.append({"variant": name, "kept": False, "why": why})
             continue
         progress(f"trying {name}")
-        provider = "cuda" if name == "fp16" and has_cuda() else "cpu"
+        provider = "cuda" if name == "fp16" and has_gpu() else "cpu"
         candidates = _candidates(name, proof, plan.target, outcomes)
         if _can_measure(name, plan.target):
             measured = measure_speed(proof, candidates, provider)
@@ -202,14 +202,14 @@ def _pointless(name: str, target: str | None) -> str | None:
         return "the target is a GPU, and int8 is for processors"
     if name == "fp16" and target in ("x86", "arm"):
         return "the target is a processor, which computes float16 no faster than float32; float16 is for GPUs"
-    if name == "fp16" and target is None and not has_cuda():
+    if name == "fp16" and target is None and not has_gpu():
         return "there is no GPU here to measure it on; name the target with --target gpu to keep it unmeasured"
     return None
 
 
 def _can_measure(name: str, target: str | None) -> bool:
     """Whether this machine is what the variant is for."""
-    return has_cuda() if name == "fp16" else target in (None, this_machine())
+    return has_gpu() if name == "fp16" else target in (None, this_machine())
 
 
 def _candidates(name: str, proof: Proof, target: str | None, outcomes: list[Mapping[str, Any]]) -> list[_Candidate]:

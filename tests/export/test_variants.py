@@ -175,7 +175,7 @@ def test_a_stated_target_is_kept_by_accuracy_alone(checkpoint: Path, tmp_path: P
 
 
 def test_no_gpu_here_means_no_float16(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "has_cuda", lambda: False)
+    monkeypatch.setattr(variants, "has_gpu", lambda: False)
     bundle = export(checkpoint, tmp_path / "b.edgefew", VariantPlan(("fp16",)))
     (outcome,) = bundle.report()["variants_tried"]["outcomes"]
     assert not outcome["kept"]
