@@ -85,6 +85,32 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (ROOT / page).parent.joinpath(target).exists(), f"{target} in {page}"
 
 
+EXPORTS = sorted(p.parent for p in DOCS.glob("exports/*/report.json"))
+
+
+@pytest.mark.parametrize("folder", EXPORTS, ids=lambda folder: folder.name)
+def test_the_committed_exports_tell_of_one_bundle_each(folder: Path) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    accuracy = report["episodes"]["bundle"]
+    shown = f"{100 * accuracy['accuracy']:.1f} % ± {100 * accuracy['ci95']:.1f}"
+    rows = (folder.parent / "README.md").read_text().splitlines()
+    assert any(f"({folder.name}/report.json)" in row and shown in row for row in rows), shown
+    card = (folder / "model-card.md").read_text()
+    assert f"{accuracy['accuracy']:.1%} ± {accuracy['ci95']:.1%}" in card
+    bundle_id = json.loads((folder / "measured.json").read_text())["bundle_id"]
+    assert f"bundle {bundle_id[:12]}…" in (folder / "export.txt").read_text()
+    verdicts = (folder / "verify.txt").read_text().splitlines()
+    assert f"bundle {bundle_id[:12]}…" in verdicts[0]
+    assert len(verdicts) >= 7
+    assert all(line.startswith("✓ ") for line in verdicts)
+
+
+def test_five_sources_were_exported() -> None:
+    assert len(EXPORTS) == 5
+    for file in (DOCS / "exports").rglob("*"):
+        assert not re.search(rb"/(home|tmp|root|work)/", file.read_bytes() if file.is_file() else b"")
+
+
 def test_every_make_target_that_is_told_of_is_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     for page in (*ROOT.glob("*.md"), *DOCS.rglob("*.md")):

@@ -114,9 +114,9 @@ def check_episodes(bundle: Bundle, session: Session, data: LabelledFolder, varia
     same = proved_on.get("data_sha256") == data.content_sha256()
     by_classes = 0.0 if same else _choice_of_classes(rows, sampler, proved_on.get("classes"))
     seen = (
-        f"{stated.way}-way {stated.shot}-shot {_shown(measured)} over {EPISODES} episodes of {len(data)} images; the "
+        f"{stated.way}-way {stated.shot}-shot {_shown(measured)} over {EPISODES} episodes of {len(data)} frames; the "
         f"report states {_shown(stated)} of "
-        + ("the same images" if same else f"other images (whose classes may change it by {by_classes:.1%})")
+        + ("the same frames" if same else f"other frames (whose classes may change it by {by_classes:.1%})")
     )
     # Two measurements of one accuracy lie further apart than this, in this direction, 1 time in 40.
     if measured.accuracy < stated.accuracy - np.hypot(np.hypot(measured.ci95 or 0, stated.ci95 or 0), by_classes):

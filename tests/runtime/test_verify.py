@@ -120,8 +120,8 @@ def test_the_same_images_give_the_accuracy_that_the_report_states(bundle: Path, 
     stated = report["episodes"]["bundle"]
     shown = f"{stated['accuracy']:.1%} ± {stated['ci95']:.1%}"
     line = result.output.splitlines()[-1]
-    assert line.startswith(f"✓ episodes: {stated['way']}-way 1-shot {shown} over 600 episodes of 240 images")
-    assert f"the report states {shown} of the same images" in line
+    assert line.startswith(f"✓ episodes: {stated['way']}-way 1-shot {shown} over 600 episodes of 240 frames")
+    assert f"the report states {shown} of the same frames" in line
     assert (report["proved_on"]["sources"], len(report["proved_on"]["data_sha256"])) == (3, 64)
 
 
@@ -129,7 +129,7 @@ def test_other_classes_may_differ_by_what_their_choice_changes(bundle: Path, tmp
     others = read_labelled_folder(draw_folder(tmp_path / "others", range(300, 340)), SOURCE_PATTERN)
     opened = Bundle.open(bundle)
     told = check_episodes(opened, OrtSession(opened.model("embed")), others)
-    assert "other images (whose classes may change it by" in told
+    assert "other frames (whose classes may change it by" in told
 
 
 def test_a_network_that_recognises_less_than_its_report_says_fails(copy: Path, proved_on: Path, cli: Cli) -> None:
