@@ -121,15 +121,16 @@ def matrix_table(result: Mapping[str, Any]) -> str:
         if failed := [f"{r['bundle']}: {r['failure']}" for r in lines if r["failure"]]:
             rows.append(f"| {version} | | ✗ {'; '.join(failed)} | | |")
             continue
-        first, difference = lines[0], max(r["embeddings"] for r in lines)
+        first, furthest = lines[0], max(lines, key=lambda r: r["embeddings"])
+        of = f" ({furthest['bundle']})" if furthest["embeddings"] else ""
         rows.append(
             f"| {first['onnxruntime']} | {first['python']}, {first['numpy']} | "
-            f"✓ {', '.join(r['bundle'] for r in lines)} | {difference:.1e} | "
+            f"✓ {', '.join(r['bundle'] for r in lines)} | {furthest['embeddings']:.1e}{of} | "
             f"{sum(r['otherwise'] for r in lines)} of {sum(r['answers'] for r in lines)} |"
         )
     return "\n".join(rows) + (
         f"\n\n{result['machine']}; {result['frames']} frames of {result['sizes']} a bundle, of which two of each class "
-        f"were enrolled. Allowed: {result['tolerance']:g}, and no other answer. Raw figures: "
+        f"were enrolled. Allowed: {result['tolerance']:g} (float16: {result['half_tolerance']:g}), and no other answer. Raw figures: "
         "[benchmarks/matrix.json](benchmarks/matrix.json)."
     )
 
