@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgefew_runtime import Example, Gallery
+from edgefew_runtime import Bundle, Example, Gallery
 from PIL import Image
 
 from tests.conftest import Cli, draw_class
@@ -135,3 +135,23 @@ def test_a_dry_run_says_what_the_real_one_would_and_changes_nothing(
     with Gallery(gallery_path) as gallery:
         assert [(c.label, c.examples) for c in gallery.classes()] == [("one", 2)]
         assert [event.kind for event in gallery.log()] == ["create", "enroll", "calibrate", "lock"]
+
+
+def test_nothing_is_written_into_a_bundle(cli: Cli, bundle: Path, unseen_folder: Path, tmp_path: Path) -> None:
+    """One file more would make it invalid, on every device that it is copied to."""
+    image, gallery = next(iter(sorted(unseen_folder.rglob("*.png")))), tmp_path / "g.gallery"
+    assert cli("enroll", bundle, "one", image, "--gallery", gallery).exit_code == 0
+    (tmp_path / "link").symlink_to(bundle / "embed")
+    for inside in (bundle / "x", bundle / "embed" / "x", tmp_path / "link" / "x"):
+        for arguments in (
+            ("pack", bundle, inside),
+            ("backup", inside, "--gallery", gallery),
+            ("share", inside, "--gallery", gallery),
+            ("state", "export", inside, "--gallery", gallery),
+            ("enroll", bundle, "one", image, "--gallery", inside),
+            ("merge", gallery, "--gallery", inside),
+            ("classify", bundle, image, "--gallery", gallery, "--always-answer", "--watch", inside),
+        ):
+            result = cli(*arguments)
+            assert (result.exit_code, f"is in the bundle {bundle.resolve()}" in result.stderr) == (1, True), arguments
+    Bundle.open(bundle)
