@@ -30,11 +30,11 @@ soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 20
 	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \
 		tests/hostile
 
-FUZZERS := packed manifest golden image window gallery
+FUZZERS := packed manifest golden signature image window gallery pack state watch
 FUZZ_SECONDS := 30
 fuzz: build/fuzz-venv/.ready  ## a fuzzer (atheris) at every reader, FUZZ_SECONDS each
 	@for reader in $(FUZZERS); do \
-		PYTHONPATH=runtime build/fuzz-venv/bin/python fuzz/$$reader.py -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+		PYTHONPATH=runtime:. build/fuzz-venv/bin/python fuzz/$$reader.py -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot and PyTorch, as JSON
 	@$(BIN)/python benchmarks/device.py --adaptshot-python build/adaptshot-venv/bin/python
@@ -58,7 +58,7 @@ clean:  ## remove everything that was made
 
 build/fuzz-venv/.ready:
 	@$(PYTHON) -m venv build/fuzz-venv
-	@build/fuzz-venv/bin/pip install $(PIP_FLAGS) atheris==3.0.0 numpy onnxruntime pillow click
+	@build/fuzz-venv/bin/pip install $(PIP_FLAGS) atheris==3.0.0 numpy onnxruntime pillow click cryptography
 	@touch $@
 
 build/adaptshot-venv/.ready:

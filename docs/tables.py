@@ -130,8 +130,8 @@ def matrix_table(result: Mapping[str, Any]) -> str:
         )
     return "\n".join(rows) + (
         f"\n\n{result['machine']}; {result['frames']} frames of {result['sizes']} a bundle, of which two of each class "
-        f"were enrolled. Allowed: {result['tolerance']:g} (float16: {result['half_tolerance']:g}), and no other answer. Raw figures: "
-        "[benchmarks/matrix.json](benchmarks/matrix.json)."
+        f"were enrolled. Allowed: {result['tolerance']:g} (float16: {result['half_tolerance']:g}), and no other "
+        "answer. Raw figures: [benchmarks/matrix.json](benchmarks/matrix.json)."
     )
 
 

@@ -1,17 +1,22 @@
-"""Small true inputs that the fuzzer starts from: a bundle, a gallery, images, windows of signals."""
+"""Small true inputs that the fuzzer starts from: bundles, galleries, states, watches, images, windows of signals."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from edgefew_runtime import CoveragePoint, Example, Gallery, InputSpec, Manifest, OperatingPoint, head
 from edgefew_runtime.bundle import COMPONENTS, GOLDEN_FILE, MANIFEST_FILE, REPORT_FILE, SUMS_FILE, sums_text
+from edgefew_runtime.drift import LEAST_REFERENCE, DriftWatch
+from edgefew_runtime.host_state import HostState
 from edgefew_runtime.packed import write_packed
+from edgefew_runtime.watch_file import Watched
 from PIL import Image
 
 DIMENSION = 4
@@ -66,6 +71,32 @@ def gallery(path: Path) -> bytes:
         made.forget("stop")
         made.undo()
     return path.read_bytes()
+
+
+def pack(folder: Path) -> bytes:
+    """A class pack of two classes, one of which is also told what it is not."""
+    whole = folder / "whole"
+    gallery(whole)
+    with Gallery(whole) as opened:
+        opened.share(folder / "pack")
+    return (folder / "pack").read_bytes()
+
+
+def state() -> bytes:
+    """A host's state with two classes."""
+    with tempfile.TemporaryDirectory() as folder:
+        gallery(Path(folder) / "seed")
+        with Gallery(Path(folder) / "seed") as opened:
+            return HostState.of(opened).to_bytes()
+
+
+def watches() -> Iterator[bytes]:
+    """The files of a watch at its beginning, and of one with an alarm."""
+    watch = DriftWatch([0.5 + i / 100 for i in range(LEAST_REFERENCE)])
+    for _ in range(2):
+        yield json.dumps({"watched": asdict(Watched(BUNDLE_ID, "0" * 64, 0.05)), "watch": watch.to_dict()}).encode()
+        for _ in range(40):
+            watch.add(0.0)
 
 
 def images() -> Iterator[bytes]:

@@ -21,10 +21,10 @@ from pathlib import Path
 import onnx
 import onnx.shape_inference
 from edgefew_runtime import Bundle, ExportError
-from edgefew_runtime.bundle import COMPONENTS
+from edgefew_runtime.bundle import COMPONENTS, check_outside
 from onnx import TensorProto
 
-from .destination import check_outside, write_files
+from .destination import write_files
 from .triton_readme import triton_readme
 
 MAX_BATCH = 32
@@ -82,7 +82,7 @@ def check_new(folder: Path, bundle: Path) -> None:
     Raises:
         ExportError: it is there already, is in the bundle, or the folder around it is not there.
     """
-    check_outside(folder, bundle)
+    check_outside(folder, ExportError, bundle)
     if folder.exists():
         raise ExportError(f"{folder} exists already. Give the name of a new folder for the model repository.")
     parent = folder.absolute().parent

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import BundleCorruptError, BundleError, BundleFormatError, SignatureError
+from .errors import BundleCorruptError, BundleError, BundleFormatError, EdgeFewError, SignatureError
 from .file_hash import file_sha256
 from .frames import RawFrame
 from .manifest import Manifest
@@ -43,7 +43,7 @@ PUBLIC_KEY_ENVIRONMENT = "EDGEFEW_PUBLIC_KEY"
 """The file with the public key that bundles must be signed for, where the caller names none."""
 
 _MAX_TEXT = 1 << 20
-"""Bytes of SHA256SUMS or of a JSON file; a larger one is refused before it is parsed."""
+"""Bytes of SHA256SUMS, of the signature or of a JSON file; a larger one is refused before it is read."""
 
 
 @dataclass(frozen=True, eq=False)  # compare ids: equality would read every file of both
@@ -179,6 +179,35 @@ class Bundle:
         write_packed(Path(file), self._files)
 
 
+def most_bytes(name: str) -> int:
+    """How many bytes a bundle's file of this name may have: texts that are held and parsed have a limit of their own.
+
+    The signature among them: it is in no list of hashes, so anybody can make it longer.
+    """
+    return _MAX_TEXT if name in (SUMS_FILE, SIGNATURE_FILE) or name.endswith(".json") else MAX_BYTES
+
+
+def check_outside(path: Path, refusal: type[EdgeFewError], bundle: Path | None = None) -> None:
+    """Refuse a path for something new that lies in a bundle: one file more would make the bundle invalid.
+
+    Args:
+        path: where it is to be.
+        refusal: the error to raise.
+        bundle: a bundle that may be still to come, beside those that are there.
+
+    Raises:
+        EdgeFewError: of that type.
+    """
+    # os.path: the methods of Path raise where they may not look.
+    real = Path(os.path.realpath(path))
+    coming = None if bundle is None else Path(os.path.realpath(bundle))
+    for folder in (real, *real.parents):
+        if folder == coming or all(os.path.exists(folder / name) for name in (SUMS_FILE, MANIFEST_FILE)):  # noqa: PTH110
+            raise refusal(
+                f"{shown(path)} is in the bundle {folder}, which would no longer be valid. Give another place."
+            )
+
+
 def public_key_file(chosen: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Path | None:
     """The file with the key that bundles must be signed for: the one chosen, else that in EDGEFEW_PUBLIC_KEY.
 
@@ -218,15 +247,14 @@ class _Directory(Mapping[str, bytes]):
         budget = MAX_BYTES
         for name in sorted(_names(path)):
             with _readable(path / name), open_regular(path / name) as file:
-                # It is in no list of hashes: without a limit of its own, anybody could add 2 GiB to a bundle.
-                size = checked_size(file, min(budget, _MAX_TEXT) if name == SIGNATURE_FILE else budget)
+                size = checked_size(file, min(budget, most_bytes(name)))
                 self.digests[name] = file_sha256(file, size)
             budget -= size
 
     def __getitem__(self, name: str) -> bytes:
         digest = self.digests[name]
         with _readable(self._path / name):
-            content = read_regular(self._path / name, MAX_BYTES)
+            content = read_regular(self._path / name, most_bytes(name))
         if hashlib.sha256(content).hexdigest() != digest:
             raise BundleCorruptError(
                 f"{shown(name)} in {self._path} was changed after the bundle was opened. Open the bundle again."

@@ -245,7 +245,8 @@ class Classifier:
         Raises:
             FrameError: a frame cannot be read or gives no embedding; nothing was enrolled.
             EnrollmentRefusedError: `strict`, and something looks wrong; nothing was enrolled.
-            ClassConflictError: a frame was rejected for this class, or given as a stranger; nothing was enrolled.
+            ClassConflictError: a frame is of another class, was rejected for this one, or given as a stranger; nothing
+                was enrolled.
         """
         label = check_label(label)
         examples, quality = self._examples(frames, keep_frames, measured=True)

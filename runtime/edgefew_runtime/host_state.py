@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import head
-from .errors import GalleryError, GalleryFormatError, GalleryMismatchError, LabelError
+from .errors import ClassConflictError, GalleryError, GalleryFormatError, GalleryMismatchError, LabelError
 from .gallery import Example, Gallery
 from .gallery.records import check_label
 from .new_file import new_file
@@ -125,12 +125,23 @@ class HostState:
 
         Raises:
             GalleryMismatchError: the gallery is of another bundle.
-            ClassConflictError: an example is of another class there; nothing was enrolled.
+            ClassConflictError: an example is of another class there, or of two here; nothing was enrolled.
         """
+        self._refuse_twins()
         with Gallery(None, self.bundle_id, self.dimension) as incoming:
             for label, examples in self.content.items():
                 incoming.enroll(label, examples)
             return gallery.merge(incoming, actor).added
+
+    def _refuse_twins(self) -> None:
+        labels: dict[str, str] = {}
+        for label, examples in self.content.items():
+            for example in examples:
+                if (other := labels.setdefault(example.source_sha256, label)) != label:
+                    raise ClassConflictError(
+                        f"{example.source} is enrolled as {other!r} and as {label!r} in the state file; a picture is "
+                        "of one class. Nothing was changed. Forget it in one of them on the host."
+                    )
 
 
 def read_state(path: Path, bundle_id: str, dimension: int) -> HostState:

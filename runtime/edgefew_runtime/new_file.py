@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .bundle import check_outside
 from .errors import EdgeFewError, GalleryError
 from .regular_file import shown
 
@@ -23,7 +24,8 @@ def new_file(path: Path, refusal: type[EdgeFewError] = GalleryError) -> Iterator
         refusal: the error to raise.
 
     Raises:
-        EdgeFewError: of that type: something of that name is there already, or no file can be made or written there.
+        EdgeFewError: of that type: something of that name is there already, no file can be made or written there, or
+            it would lie in a bundle.
     """
     if path.name in ("", "..") or os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where a folder may not be read
         raise refusal(f"{path} is a folder; a name for a new file was expected.")
@@ -47,6 +49,7 @@ def new_file(path: Path, refusal: type[EdgeFewError] = GalleryError) -> Iterator
 def _begin(path: Path, leftovers: Sequence[Path], refusal: type[EdgeFewError]) -> None:
     """Make the file to write to, so that what prevents it is found before the work and not after it."""
     try:
+        check_outside(path, refusal)
         path.lstat()
     except FileNotFoundError:
         if not path.absolute().parent.is_dir():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -30,8 +29,6 @@ def write_packed(file: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         BundleError: the file exists already, or cannot be written; nothing stays of it.
     """
-    if os.path.exists(file.absolute().parent / bundle.SUMS_FILE):  # noqa: PTH110  Path.exists raises where it may not look
-        raise BundleError(f"{file} would lie inside a bundle, which would then be refused. Give another place.")
     # Opened here: a ZipFile that opened its file itself would, at a full disk, leave it open.
     with (
         new_file(file, BundleError) as part,
@@ -113,6 +110,11 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, name: str) -> None
         # Stored only: what is not compressed cannot unpack to more than it is.
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise BundleFormatError(f"{name} is compressed; a packed bundle is not. Pack it with `edgefew pack`.")
+        if entry.file_size > bundle.most_bytes(written):
+            raise BundleFormatError(
+                f"{written} in {name} has {entry.file_size:,} bytes, {bundle.most_bytes(written):,} are the most. "
+                "Do not use it."
+            )
     # Entries that share bytes would unpack to more than the file is, too.
     if sum(entry.file_size for entry in entries) > size:
         raise BundleFormatError(f"{name} says that it holds more bytes than it has. Do not use it.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .answer import Answer
+from .bundle import check_outside
 from .classifier import Classifier
 from .consensus import TrackAnswer
 from .drift import LEAST_REFERENCE, DriftStatus, DriftWatch
@@ -78,6 +79,7 @@ def keep_watch(file: Path, classifier: Classifier, answers: Sequence[Answer | Tr
             kept, watch = _read(file)
             _check(file, kept, watched)
         else:
+            check_outside(file, EdgeFewError)
             watch = _begun(classifier)
         for answer in answers:
             if answer.known and answer.score is not None:

@@ -235,6 +235,13 @@ def test_a_conflict_in_one_class_enrolls_none(gallery_path: Path) -> None:
         assert gallery.state().labels == before
 
 
+def test_a_picture_in_two_classes_of_a_host_enrolls_none(gallery_path: Path) -> None:
+    with Gallery(gallery_path, BUNDLE, DIMENSION) as gallery:
+        with pytest.raises(ClassConflictError, match=r"is enrolled as .* and as .* in the state file"):
+            state_of([1, 2], [2]).enroll_into(gallery)
+        assert gallery.classes() == []
+
+
 @pytest.fixture
 def taught(bundle: Path, gallery_path: Path) -> Path:
     with Classifier.open(bundle, gallery_path) as classifier:

@@ -91,7 +91,8 @@ def main() -> None:
     for line in table(rows):
         say(line)
     if arguments.json:
-        document = {"machine": platform.machine(), "tolerance": TOLERANCE, "half_tolerance": HALF_TOLERANCE, **frames_drawn, "rows": rows}
+        allowed = {"tolerance": TOLERANCE, "half_tolerance": HALF_TOLERANCE}
+        document = {"machine": platform.machine(), **allowed, **frames_drawn, "rows": rows}
         arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     raise SystemExit(any(r["failure"] for r in rows))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgefew_runtime import Example, Gallery
+from edgefew_runtime import Bundle, Example, Gallery
 from PIL import Image
 
 from tests.conftest import Cli, draw_class
@@ -105,10 +105,10 @@ def test_strict_refuses_a_dry_run_too_and_says_why_in_json(cli: Cli, bundle: Pat
 def test_a_dry_run_says_what_the_real_one_would_and_changes_nothing(
     cli: Cli, bundle: Path, tmp_path: Path, gallery_path: Path
 ) -> None:
-    pictures = [tmp_path / f"{name}.png" for name in ("one", "two", "stranger")]
+    pictures = [tmp_path / f"{name}.png" for name in ("one", "two", "stranger", "new")]
     for number, picture in enumerate(pictures):
         draw_class(50 + number, 0, 0).save(picture)
-    first, second, stranger = pictures
+    first, second, stranger, new = pictures
     place = ["--gallery", gallery_path]
     enroll = ["enroll", bundle, "one", first, second, *place]
     dry, told = cli(*enroll, "--dry-run"), json.loads(cli(*enroll, "--dry-run", "--json").stdout)
@@ -122,16 +122,37 @@ def test_a_dry_run_says_what_the_real_one_would_and_changes_nothing(
     again = cli("enroll", bundle, "one", first, *place, "--dry-run")
     assert "0 would be added, 2 in all" in again.stdout
     assert "skipped, enrolled already" in again.stdout
-    for refused in (["enroll", bundle, "one", stranger, *place], ["enroll", bundle, " ", first, *place]):
+    for label, picture in (("one", stranger), ("two", second), (" ", first)):
+        refused = ["enroll", bundle, label, new, picture, *place]
         dry, real_ = cli(*refused, "--dry-run"), cli(*refused)
         assert (dry.exit_code, dry.stderr) == (real_.exit_code, real_.stderr)
         assert dry.exit_code == 1
     secret = tmp_path / "secret"
     secret.write_text("correct horse")
     cli("lock", *place, "--passphrase-file", secret)
-    locked = cli("enroll", bundle, "two", second, *place, "--dry-run")
+    locked = cli("enroll", bundle, "two", new, *place, "--dry-run")
     assert (locked.exit_code, "The gallery is locked" in locked.stderr) == (1, True)
-    assert cli("enroll", bundle, "two", second, *place, "--dry-run", "--passphrase-file", secret).exit_code == 0
+    assert cli("enroll", bundle, "two", new, *place, "--dry-run", "--passphrase-file", secret).exit_code == 0
     with Gallery(gallery_path) as gallery:
         assert [(c.label, c.examples) for c in gallery.classes()] == [("one", 2)]
         assert [event.kind for event in gallery.log()] == ["create", "enroll", "calibrate", "lock"]
+
+
+def test_nothing_is_written_into_a_bundle(cli: Cli, bundle: Path, unseen_folder: Path, tmp_path: Path) -> None:
+    """One file more would make it invalid, on every device that it is copied to."""
+    image, gallery = next(iter(sorted(unseen_folder.rglob("*.png")))), tmp_path / "g.gallery"
+    assert cli("enroll", bundle, "one", image, "--gallery", gallery).exit_code == 0
+    (tmp_path / "link").symlink_to(bundle / "embed")
+    for inside in (bundle / "x", bundle / "embed" / "x", tmp_path / "link" / "x"):
+        for arguments in (
+            ("pack", bundle, inside),
+            ("backup", inside, "--gallery", gallery),
+            ("share", inside, "--gallery", gallery),
+            ("state", "export", inside, "--gallery", gallery),
+            ("enroll", bundle, "one", image, "--gallery", inside),
+            ("merge", gallery, "--gallery", inside),
+            ("classify", bundle, image, "--gallery", gallery, "--always-answer", "--watch", inside),
+        ):
+            result = cli(*arguments)
+            assert (result.exit_code, f"is in the bundle {bundle.resolve()}" in result.stderr) == (1, True), arguments
+    Bundle.open(bundle)

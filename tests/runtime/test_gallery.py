@@ -30,12 +30,15 @@ def test_enrolled_classes_are_there_after_reopening(gallery_path: Path) -> None:
         assert not gallery.problems()
 
 
-def test_the_same_source_is_not_counted_twice_in_a_class() -> None:
+def test_the_same_source_counts_once_and_in_one_class() -> None:
     gallery = open_gallery(None)
     assert gallery.enroll("stop", [example(1), example(1)]).new == (True, False)
     assert gallery.enroll("stop", [example(1)]).new == (False,)
-    assert gallery.enroll("go", [example(1)]).new == (True,)
-    assert [c.examples for c in gallery.classes()] == [1, 1]
+    with pytest.raises(
+        ClassConflictError, match="is enrolled as 'stop' \\(example 1\\), and a picture is of one class"
+    ):
+        gallery.enroll("go", [example(2), example(1)])
+    assert [(c.label, c.examples) for c in gallery.classes()] == [("stop", 1)]
 
 
 def test_forget_and_undo_restore_the_state_to_the_bit() -> None:

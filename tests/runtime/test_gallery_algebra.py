@@ -62,7 +62,8 @@ class GalleryMachine(RuleBasedStateMachine):
     def enroll(self, label: str, numbers: list[int]) -> None:
         key = [len(self.named) + 1, *self.of_name(label)][-1]
         _, held, rejected = self.sides(key) if key in self.named else NOTHING
-        if set(numbers) & (rejected | self.sides(None)[2]):
+        elsewhere = {n for other in self.named if other != key for n in self.sides(other)[1]}
+        if set(numbers) & (rejected | self.sides(None)[2] | elsewhere):
             with pytest.raises(ClassConflictError):
                 self.gallery.enroll(label, [make(n) for n in numbers])
             return

@@ -64,6 +64,7 @@ def test_an_erased_picture_stays_where_it_is_of_another_class_and_that_is_said()
     gallery = open_gallery(None)
     frame = pack_frame(load_frame(np.zeros((2, 2, 3), np.uint8)))
     gallery.enroll("stop", [dataclasses.replace(example(1), frame=frame)])
+    gallery.remove(1)
     gallery.enroll("go", [example(1)])
     _, others = gallery.erase_example(1)
     assert [(e.id, e.label, e.frame_kept) for e in others] == [(2, "go", True)]

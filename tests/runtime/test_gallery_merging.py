@@ -152,15 +152,39 @@ def test_a_stranger_here_that_is_enrolled_there_is_named_both_ways() -> None:
         two.merge(one)
 
 
-def test_a_picture_of_two_classes_is_merged_with_itself_and_conflicts_with_one_of_them() -> None:
+def test_a_picture_is_of_one_class_enrolled_or_merged() -> None:
     one, two = two_galleries()
-    one.enroll("stop", [seen_on(0, 1)])
+    one.enroll("stop", [seen_on(0, 1), seen_on(0, 2)])
+    before, last = seen(one), one.log()[-1].id
+    for dry_run in (False, True):
+        with pytest.raises(ClassConflictError, match=r"1\.png is enrolled as 'stop' \(example 1\)"):
+            one.enroll("go", [seen_on(0, 3), seen_on(0, 1)], dry_run=dry_run)
+    assert (seen(one), one.log()[-1].id) == (before, last)
+    two.enroll("go", [seen_on(0, 1)])
+    with pytest.raises(ClassConflictError, match=r"1\.png is 'stop' here and 'go' there"):
+        one.merge(two)
+
+    # Once it is taken out there, it may be of the other class; and going back gives each state again.
+    one.remove(1)
     one.enroll("go", [seen_on(0, 1)])
-    assert two.merge(one) == Merged({"stop": 1, "go": 1}, 0)
-    assert two.merge(one) == Merged({}, 0)
-    two.forget("go")
-    with pytest.raises(ClassConflictError, match=r"1\.png is 'stop' here and 'go' and 'stop' there"):
-        two.merge(one)
+    after = seen(one)
+    one.roll_back(last)
+    assert seen(one) == before
+    one.undo()
+    one.enroll("go", [seen_on(0, 1)])
+    one.roll_back(last + 2)
+    assert seen(one) == after
+
+
+def test_a_gallery_that_holds_a_picture_in_two_classes_is_not_merged(gallery_path: Path) -> None:
+    with Gallery(gallery_path, BUNDLE, DIMENSION) as one:
+        # As an earlier version let it be enrolled: with the picture's own bytes, under two names.
+        one.enroll("stop", [seen_on(0, 1)])
+        with one._writing("") as change:
+            change.add("enroll", {"label": "go"}, [(change.class_id("go"), "go", [seen_on(0, 1)])])
+        assert not one.problems()
+        with pytest.raises(ClassConflictError, match=r"1\.png is of no class here and 'go' and 'stop' there"):
+            Gallery(None, BUNDLE, DIMENSION).merge(one)
 
 
 def test_a_merge_can_be_undone() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from edgefew_runtime import Bundle, Gallery
+from edgefew_runtime import Bundle, ExportError, Gallery
+from edgefew_runtime.bundle import check_outside
 from edgefew_runtime.classifier import FALSE_ACCEPT_RATE
 from edgefew_runtime.commands.options import (
     bundle_argument,
@@ -46,10 +47,9 @@ def bake(
     """
     from edgefew_export.bake import bake as baked_from
     from edgefew_export.bake import write_baked
-    from edgefew_export.destination import check_outside
 
     require_gallery(gallery)
-    check_outside(out, bundle)
+    check_outside(out, ExportError, bundle)
     opened = Bundle.open(bundle)
     with Gallery(gallery, opened.id, opened.manifest.dimension) as store:
         baked = baked_from(opened, store, None if always_answer else false_accept_rate)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..bundle import check_outside
 from ..errors import GalleryBusyError, GalleryError, GalleryFormatError, GalleryMismatchError
 from ..regular_file import open_regular
 from .schema import APPLICATION_ID, SCHEMA, USER_VERSION
@@ -59,6 +60,8 @@ class Database:
         self._is_pending = path is not None and _is_empty(path)
         if self._is_pending and (bundle_id is None or dimension is None):
             raise GalleryFormatError(f"There is no gallery {path}. Check the path, or enroll a class first.")
+        if self._is_pending and path is not None:
+            check_outside(path, GalleryError)
         self._reader = self._open(None if self._is_pending else path, create=self._is_pending or path is None)
         if path is not None and not self._is_pending:
             self._index = WalIndex.of(path)

@@ -32,8 +32,8 @@ def content(db: sqlite3.Connection, dimension: int) -> dict[str | None, list[Exa
 def refuse_conflicts(db: sqlite3.Connection, incoming: Content) -> None:
     """Raise if a picture is one thing here and another there.
 
-    Of other classes; or of a class on one side, and not of it, or a stranger, on the other. Each rule reads the same
-    from both sides.
+    Of other classes (which a picture is not in one gallery either: `Gallery.enroll`); or of a class on one side, and
+    not of it, or a stranger, on the other. Each rule reads the same from both sides.
     """
     there: dict[str, set[_Place]] = {}
     names: dict[str, str] = {}
@@ -86,7 +86,7 @@ def choose(
 def _disagreement(here: set[_Place], there: set[_Place]) -> tuple[str, str] | None:
     """What a picture is on each side, where that cannot be both."""
     ours, theirs = (sorted(str(label) for label, negative in side if not negative) for side in (here, there))
-    if ours and theirs and ours != theirs:
+    if len({*ours, *theirs}) > 1:
         return _named(ours), _named(theirs)
     for label in theirs:
         if (label, True) in here:
@@ -102,4 +102,4 @@ def _disagreement(here: set[_Place], there: set[_Place]) -> tuple[str, str] | No
 
 
 def _named(labels: Sequence[str]) -> str:
-    return " and ".join(map(repr, labels))
+    return " and ".join(map(repr, labels)) or "of no class"

@@ -77,18 +77,25 @@ def new_ones(db: sqlite3.Connection, class_id: int | None, examples: Sequence[Ex
     return result
 
 
-def refuse_strangers(db: sqlite3.Connection, examples: Sequence[Example]) -> None:
-    """Raise if a picture that is about to be of a class was given as a stranger: it would be both."""
+def refuse_taken(db: sqlite3.Connection, class_id: int, examples: Sequence[Example]) -> None:
+    """Raise if a picture that is about to be of a class is of another, or was given as a stranger: it would be both."""
     for example in examples:
         row = db.execute(
-            "SELECT id FROM example WHERE source_sha256 = ? AND class_id IS NULL AND removed_by IS NULL",
-            (example.source_sha256,),
+            "SELECT example.id, label FROM example LEFT JOIN class ON class.id = class_id WHERE source_sha256 = ? "
+            "AND removed_by IS NULL AND (class_id IS NULL OR (class_id != ? AND NOT negative)) ORDER BY example.id",
+            (example.source_sha256, class_id),
         ).fetchone()
-        if row is not None:
-            raise ClassConflictError(
-                f"{example.source} was given to calibrate with, as what is of no class (example {row[0]}). Nothing was "
-                f"changed. Take it out first: edgefew forget --example {row[0]}"
-            )
+        if row is None:
+            continue
+        number, label = row
+        if label is None:
+            seen = f"was given to calibrate with, as what is of no class (example {number})"
+        else:
+            seen = f"is enrolled as {label!r} (example {number}), and a picture is of one class"
+        raise ClassConflictError(
+            f"{example.source} {seen}. Nothing was changed. Leave it out here, or take it out there first: "
+            f"edgefew forget --example {number}"
+        )
 
 
 def examples(

@@ -87,12 +87,13 @@ class Gallery(GalleryReader):
 
         Raises:
             LabelError: the name is empty, too long or has characters that cannot be shown.
-            ClassConflictError: a picture was rejected for this class, or given as a stranger; nothing was enrolled.
+            ClassConflictError: a picture is of another class, was rejected for this one, or given as a stranger;
+                nothing was enrolled.
         """
         label = check_label(label)
         with self._writing(actor, dry_run=dry_run) as change:
-            queries.refuse_strangers(change.db, examples)
             class_id = change.class_id(label)
+            queries.refuse_taken(change.db, class_id, examples)
             return self._add_new(change, "enroll", class_id, label, examples)
 
     def reject(self, label: str, examples: Sequence[Example], actor: str = "") -> Stored:
