@@ -51,6 +51,7 @@ async function answer(page, file) {
 
 async function teach(page, name, files) {
   await page.fill("#name", name);
+  await page.evaluate(() => { document.getElementById("said").textContent = ""; }); // or what was said before is read
   await choose(page, "add-files", files);
   return said(page, `${name}: `);
 }
