@@ -24,6 +24,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from edgefew_export.checkpoint import Checkpoint
+
     from edgefew.training.loop import Step
 
 
@@ -31,6 +33,42 @@ if TYPE_CHECKING:
 @data_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the checkpoint goes.")
 @click.option("--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals.")
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    help="Start from the weights of another checkpoint; its backbone and input are this one's, unless said otherwise.",
+)
+@click.option("--pretrained", is_flag=True, help="Start from the weights published for the backbone.")
+@click.option(
+    "--head",
+    default="cosine",
+    show_default=True,
+    help="What decides in a training episode: cosine, euclidean, ridge, simpleshot.",
+)
+@click.option(
+    "--pretrain-share",
+    default=0.0,
+    type=click.FloatRange(0, 1),
+    show_default=True,
+    help="The share of the budget that first goes to supervised pre-training on the training classes.",
+)
+@click.option("--batch-size", default=64, show_default=True, help="Frames of a step of pre-training.")
+@click.option(
+    "--mixup", default=0.0, show_default=True, help="Pre-training on mixed images: alpha of the shares; 0 for none."
+)
+@click.option(
+    "--rotations",
+    type=click.Choice(["none", "classes", "predict"]),
+    default="none",
+    show_default=True,
+    help="Images in quarter turns: as further classes, in both stages; or to be told apart, in pre-training.",
+)
+@click.option(
+    "--augment",
+    default="light",
+    show_default=True,
+    help="How training frames are changed. Images: none, light, drawing, photo. Signals: none, light.",
+)
 @click.option("--way", default=20, show_default=True, help="Classes in a training episode.")
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
 @click.option("--query", default=2, show_default=True, help="Queries of each class.")
@@ -53,7 +91,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seconds", type=click.FloatRange(0, min_open=True), help="Signals: how long a window lasts, to be told."
 )
-@click.option("--episodes", type=int, help="Stop after so many episodes.")
+@click.option("--episodes", type=int, help="Stop after so many steps: batches of pre-training and episodes.")
 @click.option("--minutes", type=float, help="Stop after so many minutes. Default: 10, if --episodes is not given.")
 @click.option("--learning-rate", default=2e-3, show_default=True, help="At its highest; it falls along a cosine.")
 @click.option(
@@ -80,13 +118,16 @@ def train(
     overwrite: bool,
     as_json: bool,
     kind: str | None,
+    init: Path | None,
     **settings: Any,
 ) -> None:
-    """Meta-train a backbone on a labelled folder: a class is a folder that holds images, or windows of a signal.
+    """Train a backbone on a labelled folder: a class is a folder that holds images, or windows of a signal.
 
-    Some classes are held out: they choose the best checkpoint, which is the one kept. Ctrl-C stops and keeps everything
-    for --resume. A log as CSV lies beside the checkpoint.
+    First, if wanted, it learns to tell all training classes apart (pre-training); then, in episodes, to tell classes
+    apart from a few examples (meta-training). Some classes are held out: they choose the best checkpoint, which is the
+    one kept. Ctrl-C stops and keeps everything for --resume. A log as CSV lies beside the checkpoint.
     """
+    from edgefew_export.checkpoint import read_checkpoint
     from edgefew_export.labelled_folder import read_frames, read_labelled_folder
 
     from edgefew.training.config import TrainingConfig
@@ -95,15 +136,20 @@ def train(
     if settings["episodes"] is None and settings["minutes"] is None:
         settings["minutes"] = 10.0
     _check_out(out, resume, overwrite)
+    start = None if init is None else read_checkpoint(init)
     folder = read_labelled_folder(data, source_pattern, exclude, kind)
     _refuse_foreign(folder.kind, settings)
+    if start is not None:
+        _take_over(start, folder.kind, settings)
     if folder.kind == "signal" and settings["channels"] is None:
         settings["channels"] = next(read_frames(folder, tell_bad(skip_bad)))[1].shape[1]
     config = TrainingConfig(kind=folder.kind, **{name: value for name, value in settings.items() if value is not None})
     bar = _ProgressBar()
     before = {number: signal.signal(number, bar.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        trained = run_training(folder, out, config, resume=resume, on_bad=tell_bad(skip_bad), on_step=bar.update)
+        trained = run_training(
+            folder, out, config, init=start, resume=resume, on_bad=tell_bad(skip_bad), on_step=bar.update
+        )
     except KeyboardInterrupt:
         click.echo(f"stopped; everything is kept. Go on: the same command with --resume ({out})", err=True)
         sys.exit(130)
@@ -115,7 +161,7 @@ def train(
         print_json({"checkpoint": str(out), **trained.__dict__})
         return
     click.echo(
-        f"{out}: {trained.episodes} episodes in {trained.seconds:.0f} s on {trained.device}, "
+        f"{out}: {trained.episodes} steps in {trained.seconds:.0f} s on {trained.device}, "
         f"{trained.validation:.1%} on "
         f"{trained.validation_classes} unseen classes (validation)"
     )
@@ -127,6 +173,17 @@ def _refuse_foreign(kind: str, settings: Mapping[str, Any]) -> None:
     foreign = ("samples", "normalize", "seconds") if kind == "image" else ("image_size",)
     if given := [f"--{name.replace('_', '-')}" for name in foreign if settings[name] is not None]:
         raise click.UsageError(f"{', '.join(given)} cannot be given: the folder holds {kind}s. Leave it out.")
+
+
+def _take_over(start: Checkpoint, kind: str, settings: dict[str, Any]) -> None:
+    """Give what was not said the value that it has in the checkpoint to start from."""
+    if start.input.kind != kind:
+        raise TrainingError(f"--init is a checkpoint of {start.input.kind}s; the folder holds {kind}s. Give another.")
+    known = {**start.training["config"], "backbone": start.backbone}
+    names = ("backbone", "channels", *(("image_size",) if kind == "image" else ("samples", "normalize", "seconds")))
+    for name in names:
+        if settings[name] is None:
+            settings[name] = known[name]
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
@@ -172,7 +229,7 @@ class _ProgressBar:
         if step.validation is not None:
             self._validation = f", unseen classes {step.validation.accuracy:.1%}"
         self._bar.set_postfix_str(
-            f"episode {step.episode}, loss {step.loss:.2f}, accuracy {step.accuracy:.0%}{self._validation}",
+            f"{step.stage}, step {step.episode}, loss {step.loss:.2f}, accuracy {step.accuracy:.0%}{self._validation}",
             refresh=False,
         )
         self._bar.update(max(0.0, 100 * step.progress - self._bar.n))

@@ -9,6 +9,12 @@ from typing import Any
 from edgefew_export.backbones import DEFAULTS
 from edgefew_runtime import InputSpec, TrainingError
 
+from .augmentations import AUGMENTATIONS
+from .heads import HEADS
+
+ROTATIONS = ("none", "classes", "predict")
+PRETRAINING, META_TRAINING = "pre-training", "meta-training"
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -17,6 +23,14 @@ class TrainingConfig:
     Attributes:
         kind: "image" or "signal".
         backbone: its name in the registry; the kind's own default if None.
+        head: its name in `HEADS`: what decides in a training episode.
+        pretrained: start from the weights that were published for the backbone.
+        pretrain_share: the share of the budget that goes to pre-training, 0 to 1; the rest is meta-training.
+        batch_size: frames of a step of pre-training.
+        mixup: the alpha of mixed images in pre-training; 0 for none.
+        rotations: one of `ROTATIONS`: quarter turns of an image are further classes, or told apart in pre-training, or
+            are not made.
+        augment: one of `AUGMENTATIONS` of the kind.
         way: classes in an episode.
         shot: support examples of each class.
         query: queries of each class.
@@ -25,7 +39,7 @@ class TrainingConfig:
         samples: of signals, how many a window is resampled to.
         normalize: of signals, a name of `NORMALIZATIONS`; the constants are those of the training classes.
         seconds: of signals, how long a window lasts, if it is known.
-        episodes: stop after so many; None for no limit.
+        episodes: stop after so many steps, of both stages; None for no limit.
         minutes: stop after so long; None for no limit.
         learning_rate: at its highest; it falls to zero along a cosine.
         seed: decides the split, the first weights, the episodes and the augmentation.
@@ -34,6 +48,13 @@ class TrainingConfig:
 
     kind: str = "image"
     backbone: str | None = None
+    head: str = "cosine"
+    pretrained: bool = False
+    pretrain_share: float = 0.0
+    batch_size: int = 64
+    mixup: float = 0.0
+    rotations: str = "none"
+    augment: str = "light"
     way: int = 20
     shot: int = 1
     query: int = 2
@@ -53,6 +74,23 @@ class TrainingConfig:
             raise TrainingError("Neither --episodes nor --minutes was given; at least one must say when to stop.")
         if self.kind == "image" and self.channels not in (1, 3):
             raise TrainingError(f"--channels {self.channels} was given; 1 (grey) or 3 (RGB) was expected.")
+        for name, given, known in (
+            ("head", self.head, sorted(HEADS)),
+            ("rotations", self.rotations, ROTATIONS),
+            ("augment", self.augment, sorted(AUGMENTATIONS[self.kind])),
+        ):
+            if given not in known:
+                raise TrainingError(f"--{name} {given} was given; {', '.join(known)} was expected for {self.kind}s.")
+        if self.kind != "image" and self.rotations != "none":
+            raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
+        if self.rotations == "predict" and self.pretrain_share == 0:
+            raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")
+        if not 0 <= self.pretrain_share <= 1:
+            raise TrainingError(f"--pretrain-share {self.pretrain_share} was given; 0 to 1 was expected.")
+        if self.batch_size < 2:
+            raise TrainingError(f"--batch-size {self.batch_size} was given; at least 2 was expected.")
+        if not 0 <= self.mixup < math.inf:
+            raise TrainingError(f"--mixup {self.mixup} was given; 0 (none) or more was expected.")
         if not 16 <= self.samples <= 65536:
             raise TrainingError(f"--samples {self.samples} was given; 16 to 65536 was expected.")
         if not 16 <= self.image_size <= 512:
@@ -86,6 +124,12 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for the checkpoint."""
         return asdict(self)
+
+    def stage(self, progress: float) -> tuple[str, float]:
+        """Which stage runs after this share of the budget, and how much of the stage is done, 0 to 1."""
+        if progress < self.pretrain_share:
+            return PRETRAINING, progress / self.pretrain_share
+        return META_TRAINING, (progress - self.pretrain_share) / ((1 - self.pretrain_share) or 1.0)
 
     def progress(self, episode: int, seconds: float) -> float:
         """The share of the budget that is used up, 0 to 1."""

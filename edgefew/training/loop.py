@@ -1,4 +1,4 @@
-"""Meta-training: episodes → checkpoint."""
+"""Training: a labelled folder → pre-training and meta-training → checkpoint."""
 
 from __future__ import annotations
 
@@ -14,29 +14,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from edgefew_export.backbones import build_backbone
 from edgefew_export.checkpoint import Checkpoint
 from edgefew_export.episodes import EpisodeSampler
 from edgefew_export.evaluation import Evaluation, evaluate
 from edgefew_export.labelled_folder import LabelledFolder
-from edgefew_export.preprocessing import EmbeddingNetwork
-from edgefew_runtime import DataError, FrameError, InputSpec, TrainingError, head
-from torch import nn
+from edgefew_runtime import DataError, FrameError, InputSpec, TrainingError
 
-from .augment import Augmentation
-from .augment_signal import SignalAugmentation
-from .config import TrainingConfig
+from .config import PRETRAINING, TrainingConfig
 from .dataset import Frames, load_frames, split_classes
-from .prototypical import prototypical_loss
+from .learner import Learner
 from .resume import ResumeState, optimizer_tensors, restore_optimizer
+from .steps import episode_loss, pretraining_loss
+from .training_frames import TrainingFrames
 
 VALIDATE_EVERY = 200
 VALIDATION_EPISODES = 200
 SAVE_SECONDS = 60
 WARM_UP = 20
 WEIGHT_DECAY = 1e-4
-FIRST_SCALE = 10.0
-_EMBED_BATCH = 256
+LOG_COLUMNS = ("episode", "stage", "seconds", "loss", "accuracy", "validation_accuracy", "validation_ci95")
 
 
 @dataclass(frozen=True)
@@ -44,15 +40,17 @@ class Step:
     """How training stands: for progress bars and logs.
 
     Attributes:
-        episode: how many were done.
+        episode: how many steps were done, of both stages.
+        stage: "pre-training" or "meta-training".
         progress: share of the budget used, 0 to 1.
         seconds: training time so far.
         loss: mean since the last step told.
-        accuracy: on training episodes, mean since the last step told.
+        accuracy: on training episodes or batches, mean since the last step told.
         validation: accuracy on unseen classes, where it was just measured.
     """
 
     episode: int
+    stage: str
     progress: float
     seconds: float
     loss: float
@@ -74,36 +72,30 @@ class Trained:
     device: str
 
 
-class _Learner(nn.Module):
-    """The network and the learned scale: all that the optimiser changes."""
-
-    def __init__(self, config: TrainingConfig, spec: InputSpec) -> None:
-        super().__init__()
-        backbone = build_backbone(config.backbone_name(), spec)
-        self.network = EmbeddingNetwork(backbone, spec)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
-
-
 def train(
     folder: LabelledFolder,
     out: Path,
     config: TrainingConfig,
     *,
+    init: Checkpoint | None = None,
     resume: bool = False,
     on_bad: Callable[[FrameError], None] | None = None,
     on_step: Callable[[Step], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
-    """Meta-train a backbone on a labelled folder and write the best checkpoint to `out`.
+    """Train a backbone on a labelled folder and write the best checkpoint to `out`.
 
-    Every episode and its augmentation are decided by the seed and the episode's number, so that a run that was
-    interrupted and resumed ends with the same weights as one that was not (when the budget is in episodes, on the
-    same machine).
+    First pre-training, then meta-training, each as long as the config says.
+
+    Every step, its batch or episode and its augmentation are decided by the seed and the step's number, so that a run
+    that was interrupted and resumed ends with the same weights as one that was not (when the budget is in episodes, on
+    the same machine).
 
     Args:
         folder: the data.
         out: where the checkpoint goes; `out`.resume and `out`.log.csv lie beside it.
         config: what to do.
+        init: start from the weights of its backbone.
         resume: go on from `out`.resume.
         on_bad: called for an unreadable frame, which is left out; without it, such a frame ends the training.
         on_step: told how training stands, after each episode; raising KeyboardInterrupt there stops the run and saves
@@ -119,11 +111,16 @@ def train(
     folder.check_kind(config.input())
     training, validation = _load(folder, config, on_bad)
     spec = _measured(config, training)
+    frames = TrainingFrames(training, config, device)
     torch.manual_seed(config.seed)
-    learner = _Learner(config, spec)
+    learner = Learner(config, spec, frames.classes)
+    if config.pretrained:
+        learner.start_from_published()
+    if init is not None:
+        learner.start_from(init)
     sampler = EpisodeSampler(
-        training.labels,
-        sources=training.sources,
+        frames.labels,
+        sources=frames.sources,
         way=config.way,
         shot=config.shot,
         query=config.query,
@@ -133,9 +130,10 @@ def train(
     learner.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
     run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
+    run["init_sha256"] = None if init is None else init.sha256
     run["sources"] = None if folder.sources is None else hashlib.sha256(folder.sources.tobytes()).hexdigest()
     loop = _Loop(
-        config, spec, learner, optimizer, training, validation, validator, sampler, device, out, run, clock, on_step
+        config, spec, learner, optimizer, training, frames, validation, validator, sampler, out, run, clock, on_step
     )
     if resume:
         loop.restore()
@@ -176,26 +174,23 @@ class _Loop:
         self,
         config: TrainingConfig,
         spec: InputSpec,
-        learner: _Learner,
+        learner: Learner,
         optimizer: torch.optim.Optimizer,
         training: Frames,
+        frames: TrainingFrames,
         validation: Frames,
         validator: EpisodeSampler,
         sampler: EpisodeSampler,
-        device: str,
         out: Path,
         run: dict[str, Any],
         clock: Callable[[], float],
         on_step: Callable[[Step], None],
     ) -> None:
-        self.config, self.spec, self.device, self.out = config, spec, device, out
+        self.config, self.spec, self.out = config, spec, out
         self.learner, self.optimizer = learner, optimizer
-        self.training, self.sampler = training, sampler
+        self.training, self.frames, self.sampler = training, frames, sampler
         self.validation, self.validator = validation, validator
         self.run_description, self.clock, self.on_step = run, clock, on_step
-        self.values = training.values.to(device)
-        self.augment = Augmentation() if config.kind == "image" else SignalAugmentation()
-        self.generator = torch.Generator(device=device)
         self.resume_path = out.with_name(out.name + ".resume")
         self.log_path = out.with_name(out.name + ".log.csv")
         self.episode, self.best, self._earlier, self._started = 0, -1.0, 0.0, clock()
@@ -211,8 +206,9 @@ class _Loop:
         rights: list[float] = []
         self.learner.train()
         while (progress := self.config.progress(self.episode, self.seconds())) < 1 or self.best < 0:
+            stage, done = self.config.stage(progress)
             try:
-                loss, right = self._step(progress)
+                loss, right = self._step(stage, done)
             except DataError:
                 self._save_state()  # an episode that cannot be drawn must not cost those before it
                 raise
@@ -221,10 +217,11 @@ class _Loop:
             rights.append(right)
             progress = self.config.progress(self.episode, self.seconds())
             evaluation = None
-            if self.episode % VALIDATE_EVERY == 0 or progress >= 1:
+            if self.episode % VALIDATE_EVERY == 0 or progress >= 1 or self.config.stage(progress)[0] != stage:
                 evaluation = self._validate()
             step = Step(
                 self.episode,
+                stage,
                 progress,
                 self.seconds(),
                 float(np.mean(losses)),
@@ -280,55 +277,36 @@ class _Loop:
         # If the best checkpoint was taken away meanwhile, the next one is the best there is.
         self.best = state.best_accuracy if self.out.exists() else -1.0
 
-    def _step(self, progress: float) -> tuple[float, float]:
-        config = self.config
-        rate = config.learning_rate * min(1.0, (self.episode + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * progress))
+    def _step(self, stage: str, done: float) -> tuple[float, float]:
+        rate = self.config.learning_rate * min(1.0, (self.episode + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        episode = self.sampler.episode(self.episode)
-        index = torch.from_numpy(np.concatenate([episode.support.ravel(), episode.query.ravel()])).to(self.device)
-        self.generator.manual_seed(config.seed * 1_000_003 + self.episode)
-        frames = self.augment(self.values[index].float(), self.generator)
-        # Images with their channels last: convolutions are faster so.
-        order = torch.channels_last if frames.ndim == 4 else torch.contiguous_format
-        # Support and query in one batch: batch norm then sees both alike.
-        vectors = self.learner.network.embed(frames.contiguous(memory_format=order))
-        split = config.way * config.shot
-        loss, right = prototypical_loss(
-            vectors[:split].view(config.way, config.shot, -1),
-            vectors[split:].view(config.way, config.query, -1),
-            self.learner.log_scale.exp(),
-        )
+        if stage == PRETRAINING:
+            loss, right = pretraining_loss(self.learner, self.frames, self.config, self.episode)
+        else:
+            loss, right = episode_loss(self.learner, self.frames, self.sampler, self.episode)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(f"The loss became {value} at episode {self.episode}. Try a lower --learning-rate.")
+            raise TrainingError(f"The loss became {value} at step {self.episode}. Try a lower --learning-rate.")
         return value, float(right)
 
     def _validate(self) -> Evaluation:
-        self.learner.eval()
-        evaluation = evaluate(self._embed(self.validation.values), self.validator, VALIDATION_EPISODES)
-        self.learner.train()
+        embeddings = self.learner.embed(self.validation.values, self.frames.device)
+        evaluation = evaluate(embeddings, self.validator, VALIDATION_EPISODES)
         if evaluation.accuracy > self.best:
             self.best = evaluation.accuracy
             self._checkpoint(evaluation).save(self.out)
         return evaluation
-
-    def _embed(self, frames: torch.Tensor) -> head.Embeddings:
-        with torch.inference_mode():
-            parts = [
-                self.learner.network.embed(batch.to(self.device).float()).cpu()
-                for batch in torch.split(frames, _EMBED_BATCH)
-            ]
-        return np.asarray(torch.cat(parts).numpy())
 
     def _checkpoint(self, evaluation: Evaluation) -> Checkpoint:
         config = self.config
         described = {
             "config": config.to_dict(),
             "data_sha256": self.run_description["data_sha256"],
+            "init_sha256": self.run_description["init_sha256"],
             "classes": self.training.classes,
             "images": len(self.training.labels),
             "with_sources": self.training.sources is not None,
@@ -336,8 +314,15 @@ class _Loop:
             "validation": evaluation.to_dict(),
         }
         weights = {name: tensor.clone() for name, tensor in self.learner.network.backbone.state_dict().items()}
-        scale = float(self.learner.log_scale.detach().exp())
-        return Checkpoint(config.backbone_name(), {}, weights, self.spec, scale, described, self.validation.held_out())
+        return Checkpoint(
+            config.backbone_name(),
+            self.learner.settings,
+            weights,
+            self.spec,
+            float(self.learner.head.scale.detach()),
+            described,
+            self.validation.held_out(),
+        )
 
     def _save_state(self) -> None:
         self._saved_at = self.seconds()
@@ -355,11 +340,11 @@ class _Loop:
         with self.log_path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if is_new:
-                writer.writerow(["episode", "seconds", "loss", "accuracy", "validation_accuracy", "validation_ci95"])
+                writer.writerow(list(LOG_COLUMNS))
             evaluation = step.validation
             if evaluation is not None:
                 figures = (step.seconds, step.loss, step.accuracy, evaluation.accuracy, evaluation.ci95)
-                writer.writerow([step.episode, *(f"{figure:.4f}" for figure in figures)])
+                writer.writerow([step.episode, step.stage, *(f"{figure:.4f}" for figure in figures)])
 
 
 def _load(

@@ -59,7 +59,7 @@ class Checkpoint:
         settings: its settings beyond size and channels.
         weights: its state, by name.
         input: its preprocessing.
-        scale: the factor on cosines that training learned.
+        scale: the factor on the scores of training's head that training learned.
         training: what it was trained on and how, as JSON; no paths.
         held_out: frames of unseen classes.
         sha256: of the file; empty before it is saved.

@@ -209,3 +209,7 @@ class EmbeddingNetwork(nn.Module):
         """float32 [n, C, …] of values as they came → unit vectors [n, d]."""
         vectors = F.normalize(self.backbone(self.preprocessing.scale(images)), dim=1)
         return self.preprocessing.mask(images, vectors)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """float32 [n, C, …] of values as they came → the backbone's features [n, d], not yet of unit length."""
+        return self.preprocessing.mask(images, self.backbone(self.preprocessing.scale(images)))

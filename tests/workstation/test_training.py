@@ -24,7 +24,6 @@ from edgefew.training.augment import Augmentation
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, split_classes
 from edgefew.training.loop import Step, train
-from edgefew.training.prototypical import prototypical_loss
 from tests.conftest import SOURCE_PATTERN, Cli, draw_class, draw_folder
 
 
@@ -199,15 +198,6 @@ def test_nothing_is_trained_over(checkpoint: Path, training_folder: Path, cli: C
     assert result.exit_code == 1
     assert "exists already. Use --replace" in result.stderr
     assert checkpoint.read_bytes() == before
-
-
-def test_the_loss_is_that_of_the_paper_with_the_cosine() -> None:
-    support = torch.nn.functional.normalize(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]), dim=2)
-    query = torch.tensor([[[0.6, 0.8]], [[0.0, 1.0]]])
-    loss, right = prototypical_loss(support, query, torch.tensor(2.0))
-    expected = -torch.log_softmax(torch.tensor([[1.2, 1.6], [0.0, 2.0]]), dim=1).diagonal().mean()
-    assert loss.item() == pytest.approx(expected.item())
-    assert right.item() == 0.5
 
 
 def test_augmentation_changes_each_image_and_repeats_with_its_generator() -> None:

@@ -7,16 +7,31 @@ from typing import Any
 from edgefew_runtime import CheckpointError, InputSpec
 from torch import nn
 
+from .centred import Centred
 from .conv4 import Conv4
+from .efficientnet_lite0 import EfficientNetLite0
 from .resnet1d import ResNet1d
+from .resnet12 import ResNet8, ResNet12
 
-BACKBONES: dict[str, type[Conv4 | ResNet1d]] = {"conv4": Conv4, "resnet1d": ResNet1d}
+BACKBONES: dict[str, type[Conv4 | EfficientNetLite0 | ResNet1d | ResNet12 | ResNet8]] = {
+    "conv4": Conv4,
+    "efficientnet_lite0": EfficientNetLite0,
+    "resnet12": ResNet12,
+    "resnet8": ResNet8,
+    "resnet1d": ResNet1d,
+}
 DEFAULTS = {"image": "conv4", "signal": "resnet1d"}
 """The backbone for each kind of input where none is named."""
 
 
-def build_backbone(name: str, spec: InputSpec, **settings: Any) -> nn.Module:
+def build_backbone(name: str, spec: InputSpec, *, centred: bool = False, **settings: Any) -> nn.Module:
     """An untrained backbone: float32 [n, C, S, S] or [n, C, samples] → [n, d], with d in its attribute `dimension`.
+
+    Args:
+        name: in `BACKBONES`.
+        spec: what it takes.
+        centred: whether the mean of the training classes' features is subtracted at its end.
+        settings: the backbone's own.
 
     Raises:
         CheckpointError: no backbone of that name, one for another kind of input, or settings that it does not take.
@@ -27,6 +42,7 @@ def build_backbone(name: str, spec: InputSpec, **settings: Any) -> nn.Module:
         fitting = ", ".join(sorted(n for n, backbone in BACKBONES.items() if backbone.kind == spec.kind))
         raise CheckpointError(f"The backbone {name!r} takes no {spec.kind}s; those that do: {fitting}.")
     try:
-        return BACKBONES[name](spec.size[0], spec.channels, **settings)
+        backbone = BACKBONES[name](spec.size[0], spec.channels, **settings)
     except TypeError as error:
         raise CheckpointError(f"The backbone {name!r} does not take these settings: {error}.") from None
+    return Centred(backbone, backbone.dimension) if centred else backbone

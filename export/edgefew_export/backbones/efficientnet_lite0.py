@@ -5,6 +5,8 @@ Its layers carry the names that the published ImageNet weights use, so that thos
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -29,6 +31,8 @@ class EfficientNetLite0(nn.Module):
         image_size: S, pixels a side; the published weights were trained at 224.
         channels: 3.
     """
+
+    kind: ClassVar[str] = "image"
 
     def __init__(self, image_size: int = 224, channels: int = 3) -> None:
         super().__init__()

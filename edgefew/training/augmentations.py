@@ -1,0 +1,29 @@
+"""Augmentations by kind of frame and by name. To add one: a callable as `Augment` says, and one line below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from .augment import Augmentation
+from .augment_photo import PhotoAugmentation
+from .augment_signal import SignalAugmentation
+
+Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+"""Frames as they came, float32 [n, C, …], and what decides → as many, changed."""
+
+
+def _unchanged(frames: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return frames
+
+
+AUGMENTATIONS: dict[str, dict[str, Augment]] = {
+    "image": {
+        "none": _unchanged,
+        "light": Augmentation(),
+        "drawing": Augmentation(rotate=30, scale=0.25, shear=0.3, translate=0.1, thicken=0.3, elastic=0.03),
+        "photo": PhotoAugmentation(),
+    },
+    "signal": {"none": _unchanged, "light": SignalAugmentation()},
+}

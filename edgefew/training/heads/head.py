@@ -1,0 +1,39 @@
+"""What every head of training is."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+
+class EpisodeHead(nn.Module):
+    """A classifier that an episode's support set defines, differentiable from its scores back to the features.
+
+    Attributes:
+        centred: whether the backbone gets a last layer that subtracts the mean of the training classes' features.
+    """
+
+    centred: ClassVar[bool] = False
+    first_scale: ClassVar[float] = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(math.log(self.first_scale)))
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """The learned factor on this head's scores: float32 [], above 0."""
+        return self.log_scale.exp()
+
+    @abstractmethod
+    def forward(self, support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+        """The logits of each query: float32 [way · query, way], from features.
+
+        Args:
+            support: float32 [way, shot, d], as the backbone gives them.
+            query: float32 [way · query, d].
+        """

@@ -1,0 +1,81 @@
+"""All that the optimiser changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from edgefew_export.backbones import build_backbone
+from edgefew_export.backbones.centred import Centred
+from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
+from edgefew_export.checkpoint import Checkpoint
+from edgefew_export.preprocessing import EmbeddingNetwork
+from edgefew_export.sources.pretrained import fill_published
+from edgefew_runtime import InputSpec, TrainingError, head
+from torch import nn
+
+from .config import TrainingConfig
+from .heads import build_head
+from .pretraining import PretrainingHead
+
+_EMBED_BATCH = 256
+
+
+class Learner(nn.Module):
+    """The network, the head of its episodes, and that of its pre-training if there is any."""
+
+    def __init__(self, config: TrainingConfig, spec: InputSpec, classes: int) -> None:
+        super().__init__()
+        self.head = build_head(config.head)
+        self.settings = {"centred": True} if self.head.centred else {}
+        backbone = build_backbone(config.backbone_name(), spec, **self.settings)
+        self.network = EmbeddingNetwork(backbone, spec)
+        self.pretraining = (
+            PretrainingHead(_dimension(backbone), classes, config.rotations == "predict")
+            if config.pretrain_share
+            else None
+        )
+
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Give the backbone another checkpoint's weights.
+
+        Raises:
+            TrainingError: it is of another backbone, or of frames with other channels.
+        """
+        own, other = _inner(self.network.backbone), _inner(checkpoint.network().backbone)
+        try:
+            own.load_state_dict(other.state_dict())
+        except RuntimeError as error:
+            raise TrainingError(
+                f"The weights of --init are those of a {checkpoint.backbone} with {checkpoint.input.channels} channels "
+                f"and do not fit: {error}. Give the same --backbone and --channels, or leave them out."
+            ) from None
+
+    def start_from_published(self) -> None:
+        """Give the backbone the weights that were published for it.
+
+        Raises:
+            TrainingError: there are none for this backbone.
+            SourceError: they are not installed.
+        """
+        backbone = _inner(self.network.backbone)
+        if not isinstance(backbone, EfficientNetLite0):
+            raise TrainingError("--pretrained was given; only --backbone efficientnet_lite0 has published weights.")
+        fill_published(backbone)
+
+    def embed(self, frames: torch.Tensor, device: str) -> head.Embeddings:
+        """The unit vectors of frames as they came, in evaluation mode: float32 [n, d]."""
+        self.eval()
+        with torch.inference_mode():
+            parts = [self.network.embed(batch.to(device).float()).cpu() for batch in torch.split(frames, _EMBED_BATCH)]
+        self.train()
+        return np.asarray(torch.cat(parts).numpy())
+
+
+def _dimension(backbone: nn.Module) -> int:
+    dimension = backbone.dimension
+    assert isinstance(dimension, int)  # noqa: S101
+    return dimension
+
+
+def _inner(backbone: nn.Module) -> nn.Module:
+    return backbone.backbone if isinstance(backbone, Centred) else backbone

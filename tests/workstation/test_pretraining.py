@@ -1,0 +1,161 @@
+"""Pre-training, quarter turns, mixed images, and starting from other weights."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from edgefew_export.checkpoint import read_checkpoint
+from edgefew_export.labelled_folder import read_labelled_folder
+from edgefew_runtime import TrainingError
+
+from edgefew.training.config import TrainingConfig
+from edgefew.training.dataset import Frames
+from edgefew.training.loop import Step, train
+from edgefew.training.pretraining import Mixture, PretrainingHead
+from edgefew.training.training_frames import TrainingFrames
+from tests.conftest import SOURCE_PATTERN, Cli
+
+
+def config(**changes: object) -> TrainingConfig:
+    settings = {"way": 5, "image_size": 16, "channels": 1, "episodes": 12, "device": "cpu", "batch_size": 32}
+    return TrainingConfig(**(settings | changes))  # type: ignore[arg-type]
+
+
+def stages(log: Path) -> list[tuple[int, str]]:
+    with log.open() as file:
+        return [(int(row["episode"]), row["stage"]) for row in csv.DictReader(file)]
+
+
+def test_pre_training_alone_learns(training_folder: Path, tmp_path: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    trained = train(folder, tmp_path / "a.ckpt", config(episodes=60, pretrain_share=1.0))
+    assert trained.validation > 0.5  # of 5 ways
+    assert stages(tmp_path / "a.ckpt.log.csv") == [(60, "pre-training")]
+
+
+def test_one_stage_follows_the_other_and_each_is_measured(training_folder: Path, tmp_path: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    seen: list[str] = []
+    train(folder, tmp_path / "a.ckpt", config(pretrain_share=0.25), on_step=lambda step: seen.append(step.stage))
+    assert seen == ["pre-training"] * 3 + ["meta-training"] * 9
+    assert stages(tmp_path / "a.ckpt.log.csv") == [(3, "pre-training"), (12, "meta-training")]
+
+
+@pytest.mark.parametrize("rotations", ["none", "classes", "predict"])
+def test_resumed_in_either_stage_is_the_same_as_not_interrupted(
+    rotations: str, training_folder: Path, tmp_path: Path
+) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    wanted = config(episodes=8, pretrain_share=0.5, mixup=0.4, rotations=rotations, augment="drawing")
+    train(folder, tmp_path / "whole.ckpt", wanted)
+
+    def stop(step: Step) -> None:
+        if step.episode in (2, 6):
+            raise KeyboardInterrupt
+
+    parts = tmp_path / "parts.ckpt"
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, parts, wanted, resume=resume, on_step=stop)
+    train(folder, parts, wanted, resume=True)
+    whole, resumed = read_checkpoint(tmp_path / "whole.ckpt"), read_checkpoint(parts)
+    assert resumed.training == whole.training
+    assert all(torch.equal(tensor, resumed.weights[name]) for name, tensor in whole.weights.items())
+
+
+def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses() -> None:
+    mixture = Mixture(torch.tensor([1, 0]), 0.25)
+    images = torch.tensor([0.0, 8.0]).view(2, 1, 1, 1)
+    assert mixture.mix(images).flatten().tolist() == [6.0, 2.0]
+    logits, truth = torch.randn(2, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2])
+    expected = 0.25 * F.cross_entropy(logits, truth) + 0.75 * F.cross_entropy(logits, truth.flip(0))
+    assert torch.allclose(mixture.loss(logits, truth), expected)
+    still = Mixture.draw(2, 0.0, np.random.default_rng(0))
+    assert torch.equal(still.mix(images), images)
+    assert torch.equal(still.loss(logits, truth), F.cross_entropy(logits, truth))
+
+
+def test_the_pre_training_head_compares_directions() -> None:
+    head = PretrainingHead(4, 3, quarters=False)
+    features = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(head(features), head(7 * features), atol=1e-5)
+    assert head(features).abs().max() <= head.log_scale.exp() + 1e-4
+
+
+def test_quarter_turns_are_further_classes() -> None:
+    values = torch.arange(2 * 16).view(2, 1, 4, 4).to(torch.uint8)
+    frames = Frames(values, np.array([0, 1]), np.array([5, 6]), 2)
+    turned = TrainingFrames(frames, config(rotations="classes", augment="none"), "cpu")
+    assert (turned.classes, turned.labels.tolist()) == (8, [0, 1, 2, 3, 4, 5, 6, 7])
+    assert turned.sources is not None
+    assert turned.sources.tolist() == [5, 6] * 4
+    taken = turned.take(np.arange(8), 0)
+    for turn in range(4):
+        assert torch.equal(taken[2 * turn : 2 * turn + 2], torch.rot90(values.float(), turn, (2, 3)))
+    again = turned.take(np.array([0, 3]), 0, np.array([1, 3]))
+    assert torch.equal(again[0], torch.rot90(values[0].float(), 1, (1, 2)))
+    assert torch.equal(again[1], values[1].float())  # one quarter by its class and three besides
+
+
+def test_another_checkpoint_is_a_start(checkpoint: Path, training_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    options = ["--init", checkpoint, "--way", 8, "--source-pattern", SOURCE_PATTERN, "--episodes", 1]
+    out = tmp_path / "b.ckpt"
+    result = cli("train", training_folder, "--out", out, *options, "--learning-rate", 1e-9, "--head", "simpleshot")
+    assert result.exit_code == 0, result.output
+    first, second = read_checkpoint(checkpoint), read_checkpoint(out)
+    assert (second.input, second.backbone) == (first.input, "conv4")
+    assert second.training["init_sha256"] == first.sha256
+    name = "blocks.0.weight"
+    assert torch.allclose(first.weights[name], second.weights[f"backbone.{name}"], atol=1e-6)
+    assert str(checkpoint) not in str(second.training)
+
+
+def test_a_start_that_does_not_fit_is_refused(
+    checkpoint: Path, signal_checkpoint: Path, training_folder: Path, tmp_path: Path, cli: Cli
+) -> None:
+    def told(*options: object) -> str:
+        result = cli("train", training_folder, "--out", tmp_path / "b.ckpt", "--episodes", 1, "--way", 5, *options)
+        assert result.exit_code == 1
+        return " ".join(result.stderr.split())
+
+    assert "those of a conv4 with 1 channels and do not fit" in told("--init", checkpoint, "--backbone", "resnet8")
+    assert "those of a conv4 with 1 channels and do not fit" in told("--init", checkpoint, "--channels", 3)
+    assert "--init is a checkpoint of signals; the folder holds images" in told("--init", signal_checkpoint)
+    assert "only --backbone efficientnet_lite0 has published weights" in told("--pretrained")
+    assert not (tmp_path / "b.ckpt").exists()
+
+
+def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) -> None:
+    from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
+    from edgefew_export.sources.pretrained import fill_published
+
+    published = EfficientNetLite0(32)
+    fill_published(published)
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    settings = {"backbone": "efficientnet_lite0", "image_size": 32, "channels": 3, "episodes": 1}
+    train(folder, tmp_path / "a.ckpt", config(**settings, pretrained=True, learning_rate=1e-9))
+    weights = read_checkpoint(tmp_path / "a.ckpt").weights
+    assert torch.allclose(weights["_conv_head.weight"], published.state_dict()["_conv_head.weight"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"pretrain_share": 1.5}, "--pretrain-share 1.5 was given; 0 to 1"),
+        ({"batch_size": 1}, "--batch-size 1 was given; at least 2"),
+        ({"mixup": -1.0}, "--mixup -1.0 was given"),
+        ({"rotations": "some"}, "--rotations some was given; none, classes, predict"),
+        ({"rotations": "predict"}, "give --pretrain-share, too"),
+        ({"kind": "signal", "rotations": "classes"}, "only images are turned"),
+        ({"augment": "wild"}, "--augment wild was given; drawing, light, none, photo was expected for images"),
+        ({"kind": "signal", "augment": "photo"}, "light, none was expected for signals"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(TrainingError, match=says):
+        config(**changes)
