@@ -131,8 +131,10 @@ def _rank_few(scores: npt.NDArray[np.float32], scale: float) -> _Ranked:
     if not score > _ABSENT:  # NaN, too
         return 0, score, 0, _ABSENT, 1.0
     best = values.index(score)
-    exp = math.exp
-    total = sum([exp(scale * (value - score)) for value in values if value > _ABSENT])
+    exp, total = math.exp, 0.0
+    for value in values:
+        if value > _ABSENT:
+            total += exp(scale * (value - score))
     values[best] = _ABSENT
     next_score = max(values)
     return best, score, values.index(next_score), next_score, total

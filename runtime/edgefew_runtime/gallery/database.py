@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -209,7 +208,9 @@ class Database:
             # On a read-only disk SQLite cannot make its shared-memory file: it must be told that nobody writes.
             # Changes that lie in a write-ahead log would then be passed over: with one, plain read-only is right.
             has_log = path.with_name(path.name + "-wal").exists()
-            quoted = urllib.parse.quote(str(path.absolute()))
+            from urllib.parse import quote  # costs start-up time that a gallery which may be written need not pay
+
+            quoted = quote(str(path.absolute()))
             target = f"file:{quoted}?mode=ro{'' if has_log else '&immutable=1'}"
         connection: sqlite3.Connection = sqlite3.connect(target, uri=target.startswith("file:"), **settings)
         return connection

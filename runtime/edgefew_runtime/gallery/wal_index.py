@@ -63,7 +63,7 @@ class WalIndex:
 
     def header(self) -> bytes:
         """Bytes that differ after every commit, of whatever process."""
-        return self._memory[:_HEADER_BYTES]
+        return self._memory[:]
 
 
 def _close_removed() -> None:
