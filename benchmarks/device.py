@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ import torch
 from device_networks import lite_bundle, lite_network, peer_bundle
 from edgefew_runtime import Bundle, Classifier, Example, Gallery, Promise, Task, head
 from edgefew_runtime.answer import Decision
+from edgefew_runtime.bench import in_turn
 from edgefew_runtime.processor import processor_name
 from PIL import Image
 from safetensors.torch import save_file
@@ -121,19 +122,6 @@ def _enrolled(bundle: Bundle, path: Path | None) -> Gallery:
     return gallery
 
 
-def _turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Seconds of each call, which take turns."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
-    for _ in range(rounds):
-        for call, times in zip(calls, seconds, strict=True):
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-    return seconds
-
-
 def _ms(seconds: Sequence[float]) -> dict[str, float]:
     return {
         "median_ms": round(statistics.median(seconds) * 1e3, 4),
@@ -160,7 +148,7 @@ def _classify(bundle: Bundle, place: Path, rounds: int) -> dict[str, Any]:
         def by_hand_run() -> object:
             return (prototypes @ bare_run()).argmax()
 
-        bare, by_hand, full = _turns([bare_run, by_hand_run, lambda: classifier.classify(frame)], rounds)
+        bare, by_hand, full = in_turn([bare_run, by_hand_run, lambda: classifier.classify(frame)], rounds)
     added, least = ([b - a for a, b in zip(bare, other, strict=True)] for other in (full, by_hand))
     return {
         "bare": _ms(bare),
@@ -300,7 +288,7 @@ def _large_product(classes: int, dimension: int, rounds: int) -> dict[str, Any]:
     def product() -> object:
         return (prototypes @ embedding).argmax()
 
-    bare, full = _turns([product, lambda: decision.answer(embedding)], rounds)
+    bare, full = in_turn([product, lambda: decision.answer(embedding)], rounds)
     ratio = statistics.median(full) / statistics.median(bare)
     return {"bare": _ms(bare), "answer": _ms(full), "ratio": round(ratio, 3)}
 

@@ -270,7 +270,7 @@ def _frame_cost(
             _fill(classifier.gallery, dimension)
         (frame,) = frames(1)
         inputs = {"frames": frame[None]}
-        embed, classify = _in_turn(lambda: session.run(inputs), lambda: classifier.classify(frame), runs)
+        embed, classify = in_turn([lambda: session.run(inputs), lambda: classifier.classify(frame)], runs)
     added = float(np.median(np.subtract(classify, embed))) * 1e3
     with Classifier(bundle, Gallery(scratch / f"{shape[0]}.gallery", bundle.id, dimension), session) as classifier:
         _fill(classifier.gallery, dimension)
@@ -279,13 +279,13 @@ def _frame_cost(
     return FrameCost(shape, Timing.of(embed), Timing.of(classify), round(added, 4), Timing.of(one), Timing.of(many))
 
 
-def _in_turn(first: Callable[[], Any], second: Callable[[], Any], runs: int) -> tuple[list[float], list[float]]:
-    """Seconds that each call took, without the first few. In turn, so that other load on the machine hits both."""
-    taken: tuple[list[float], list[float]] = ([], [])
+def in_turn(calls: Sequence[Callable[[], Any]], runs: int) -> list[list[float]]:
+    """Seconds of each call's runs, after a few that are not counted. In turn: other load on the machine hits all."""
+    taken: list[list[float]] = [[] for _ in calls]
     for _ in range(_WARM_UP + runs):
-        for call, seconds in zip((first, second), taken, strict=True):
+        for call, seconds in zip(calls, taken, strict=True):
             seconds.append(_seconds(call))
-    return taken[0][_WARM_UP:], taken[1][_WARM_UP:]
+    return [seconds[_WARM_UP:] for seconds in taken]
 
 
 def _enroll(classifier: Classifier, frames: list[RawFrame]) -> float:

@@ -15,8 +15,9 @@ alarm is raised. They look at the count of observations and at no clock.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -200,16 +201,13 @@ class DriftWatch:
         Raises:
             EdgeFewError: it is no state of a watch.
         """
-        try:
-            _check_format(data, ("interval", "reference", "taken", "chart"))
+        with _checked(data, ("interval", "reference", "taken", "chart")):
             watch = cls(data["reference"], data["interval"])
             watch._taken = [_finite(score) for score in data["taken"]]
             watch._ranked = sorted([*watch._reference, *watch._taken])
             if len(watch._taken) > max(0, FULL_REFERENCE - len(watch._reference)):
                 raise ValueError("it took in more scores than a watch does")
             watch._chart = _Cusum.from_dict(watch._chart.limit, data["chart"])
-        except (TypeError, ValueError, EdgeFewError) as error:
-            raise _no_state(error) from None
         return watch
 
     def _advice(self, since: int, observed: float) -> str:
@@ -278,12 +276,9 @@ class UnknownWatch:
         Raises:
             EdgeFewError: it is no state of a watch.
         """
-        try:
-            _check_format(data, ("interval", "rate", "chart"))
+        with _checked(data, ("interval", "rate", "chart")):
             watch = cls(data["rate"], data["interval"])
             watch._chart = _Cusum.from_dict(watch._chart.limit, data["chart"])
-        except (TypeError, ValueError, EdgeFewError) as error:
-            raise _no_state(error) from None
         return watch
 
     def _advice(self, since: int, observed: float) -> str:
@@ -332,10 +327,12 @@ def _checked_interval(interval: int) -> int:
     return interval
 
 
-def _check_format(data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    if not isinstance(data, Mapping) or set(data) != {"format", *keys} or data["format"] != 1:
-        raise ValueError(f"an object of format 1 with {', '.join(keys)} was expected")
-
-
-def _no_state(error: Exception) -> EdgeFewError:
-    return EdgeFewError(f"This is not the state of a drift watch: {error}. Begin with a new watch.")
+@contextlib.contextmanager
+def _checked(data: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[None]:
+    """What is wrong with a watch's state, seen before or while it is read, as one error of ours."""
+    try:
+        if not isinstance(data, Mapping) or set(data) != {"format", *keys} or data["format"] != 1:
+            raise ValueError(f"an object of format 1 with {', '.join(keys)} was expected")
+        yield
+    except (TypeError, ValueError, EdgeFewError) as error:
+        raise EdgeFewError(f"This is not the state of a drift watch: {error}. Begin with a new watch.") from None

@@ -11,6 +11,7 @@ from typing import Any
 from . import head
 from .classifier import Classifier
 from .errors import MigrationError
+from .frames import RawFrame
 from .gallery import EnrolledExample, Example, Gallery, unpack_frame
 from .leave_one_out import leave_one_out
 from .new_file import new_file
@@ -51,15 +52,15 @@ def migrate(
 ) -> Migration:
     """Write a gallery of the classifier's bundle with everything that another bundle's gallery holds.
 
-    The old gallery is left as it is. The new one appears whole under its name, or not at all. One frame is held at a
-    time.
+    The old gallery is left as it is. The new one appears whole under its name, or not at all. Frames run together as
+    `enroll` runs them, and no more of them are held.
 
     Args:
         old: the gallery to take over; its frames must have been kept.
         classifier: embeds with the new bundle.
         out: the new gallery's path; nothing may be there.
         actor: who does it, for the new gallery's log.
-        progress: told after each frame how many are done, of how many.
+        progress: told of each frame that was taken up how many these are, of how many.
 
     Raises:
         MigrationError: a frame was not kept, or the old gallery is damaged or was changed meanwhile; nothing was
@@ -76,10 +77,17 @@ def migrate(
         total = sum(map(len, content.values())) + len(strangers)
         done = itertools.count(1)
 
-        def embedded(examples: Sequence[Example]) -> Iterator[Example]:
+        def frames(examples: Sequence[Example]) -> Iterator[RawFrame]:
             for example in examples:
-                yield _embed(classifier, example, old.frame(example.source_sha256))
+                yield unpack_frame(old.frame(example.source_sha256) or b"", example.source).values
                 progress(next(done), total)
+
+        def embedded(examples: Sequence[Example]) -> Iterator[Example]:
+            rows = classifier.embed(frames(examples))
+            _refuse_unusable(examples, rows)
+            for example, row in zip(examples, head.to_grid(rows), strict=True):
+                # Read once more: held since they were embedded, a class's frames might not fit into memory.
+                yield replace(example, embedding=row, frame=old.frame(example.source_sha256))
 
         with Gallery(part, bundle.id, bundle.manifest.dimension) as new:
             classes = {label: embedded(group) for label, group in content.items()}
@@ -102,9 +110,10 @@ def _refuse_missing(examples: Sequence[EnrolledExample]) -> None:
     )
 
 
-def _embed(classifier: Classifier, example: Example, kept: bytes | None) -> Example:
-    frame = unpack_frame(kept or b"", example.source)
-    (row,) = classifier.embed([frame.values])
-    if not head.valid_rows(row[None])[0]:
-        raise MigrationError(f"{example.source} gives no usable embedding with the new bundle. Nothing was written.")
-    return replace(example, embedding=head.to_grid(row[None])[0], frame=kept)
+def _refuse_unusable(examples: Sequence[Example], rows: head.Embeddings) -> None:
+    for example, good in zip(examples, head.valid_rows(rows), strict=True):
+        if not good:
+            raise MigrationError(
+                f"{example.source} gives no usable embedding with the new bundle. Nothing was written. Take it out "
+                "first: edgefew forget --example"
+            )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from edgefew_export.bundle_writer import export_bundle
 from edgefew_export.sources.trained import trained_source
 from edgefew_runtime import (
+    Bundle,
     Classifier,
     FrameError,
     Gallery,
@@ -24,6 +26,8 @@ from edgefew_runtime import (
 )
 from edgefew_runtime.frames import load_frame
 from edgefew_runtime.gallery import pack_frame, unpack_frame
+from edgefew_runtime.loading import load_embedder
+from edgefew_runtime.session import Session
 from PIL import Image
 
 from tests.conftest import Cli, draw_class
@@ -176,6 +180,38 @@ def test_a_migration_holds_one_frame_at_a_time(bundle: Path, next_bundle: Path, 
     with Gallery(tmp_path / "new.gallery") as new:
         assert all(example.frame_kept for example in new.examples("noise"))
         assert not new.problems()
+
+
+class OnAnAccelerator:
+    """A session that says so, and tells how many frames each run had."""
+
+    provider = "CUDAExecutionProvider"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.runs: list[int] = []
+
+    def run(self, inputs: Mapping[str, Any]) -> list[Any]:
+        self.runs.append(len(inputs["frames"]))
+        return self._session.run(inputs)
+
+
+def test_frames_run_together_where_enrolment_runs_them_together(
+    bundle: Path, next_bundle: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+    opened = Bundle.open(next_bundle)
+    session = OnAnAccelerator(load_embedder(opened))
+    with Classifier.open(bundle, tmp_path / "old.gallery") as old:
+        old.enroll("noise", list(noise), keep_frames=True)
+        with Gallery(None, opened.id, opened.manifest.dimension) as empty:
+            migrate(old.gallery, Classifier(opened, empty, session, None), tmp_path / "new.gallery")
+        with Gallery(tmp_path / "new.gallery") as new:
+            assert np.allclose(new.state().sums, old.gallery.state().sums, atol=1e-3)
+            assert [e.source_sha256 for e in new.examples("noise")] == [
+                e.source_sha256 for e in old.gallery.examples("noise")
+            ]
+    assert session.runs == [32, 8]
 
 
 def test_a_gallery_that_changes_while_it_is_migrated_is_not(

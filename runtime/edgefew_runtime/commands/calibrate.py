@@ -14,20 +14,14 @@ from edgefew_runtime.leave_one_out import leave_one_out
 from edgefew_runtime.operating_point import strangers_needed
 
 from .options import (
-    actor_name,
-    actor_option,
     bundle_argument,
+    frames_options,
     gallery_option,
-    json_option,
-    keep_frames_option,
-    passphrase_option,
     plural,
     print_json,
-    provider_option,
     require_gallery,
     show_frames_added,
     unlock_with,
-    variant_option,
 )
 
 RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
@@ -54,12 +48,7 @@ RATES = (0.01, FALSE_ACCEPT_RATE, 0.1)
     multiple=True,
     help="Say what can be promised at this rate. May be given again. Default: 0.01, 0.05 and 0.1.",
 )
-@keep_frames_option
-@actor_option
-@passphrase_option
-@provider_option
-@variant_option
-@json_option
+@frames_options
 def calibrate(
     bundle: Path,
     gallery: Path,
@@ -68,7 +57,7 @@ def calibrate(
     erase: bool,
     rates: tuple[float, ...],
     keep_frames: bool,
-    actor: str | None,
+    actor: str,
     passphrase_file: Path | None,
     provider: str,
     variant: str,
@@ -86,10 +75,9 @@ def calibrate(
     with Classifier.open(bundle, gallery, provider=provider, variant=variant, false_accept_rate=None) as classifier:
         files = [file for path in negatives for file in _frames(path, classifier.bundle.manifest.input)]
         unlock_with(classifier.gallery, passphrase_file)
-        who = actor_name(actor)
-        cleared = classifier.gallery.clear(who) if clear and not files else 0
-        erased = classifier.gallery.erase_strangers(who) if erase else 0
-        added = classifier.calibrate(files, who, keep_frames=keep_frames, replace=clear) if files else None
+        cleared = classifier.gallery.clear(actor) if clear and not files else 0
+        erased = classifier.gallery.erase_strangers(actor) if erase else 0
+        added = classifier.calibrate(files, actor, keep_frames=keep_frames, replace=clear) if files else None
         promises = [p for rate in rates or RATES if (p := classifier.promise(rate)) is not None]
         held = len(classifier.gallery.strangers())
         scores = leave_one_out(classifier.gallery.content())

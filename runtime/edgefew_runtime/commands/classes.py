@@ -11,14 +11,12 @@ from typing import Any
 import click
 
 from .options import (
-    actor_name,
-    actor_option,
+    change_options,
     gallery_option,
     json_option,
     minute,
     open_gallery,
     optional_bundle_argument,
-    passphrase_option,
     plural,
     print_json,
     split_bundle,
@@ -73,24 +71,21 @@ def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, 
 )
 @click.option("--erase", is_flag=True, help="Delete what is taken out from the disk too. This cannot be undone.")
 @gallery_option
-@actor_option
-@passphrase_option
-@json_option
+@change_options
 def forget(
     bundle_and_label: tuple[str, ...],
     example: int | None,
     erase: bool,
     gallery: Path,
-    actor: str | None,
+    actor: str,
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
     """Take a class, or one example, out of a gallery. `edgefew undo` brings it back, unless --erase was given."""
     bundle, labels = split_bundle(bundle_and_label, 0 if example is not None else 1)
     with open_gallery(gallery, bundle, passphrase_file) as opened:
-        who = actor_name(actor)
         if example is not None:
-            removed, others = opened.erase_example(example, who) if erase else (opened.remove(example, who), [])
+            removed, others = opened.erase_example(example, actor) if erase else (opened.remove(example, actor), [])
             document: dict[str, Any] = {**removed.to_dict(), "undoable": not erase}
             if erase:
                 document["same_picture"] = [other.id for other in others]
@@ -100,7 +95,7 @@ def forget(
                 text += f"\n  the same picture is also example {other.id}: {other.label or 'a stranger'}"
         else:
             (label,) = labels
-            count = (opened.erase if erase else opened.forget)(label, who)
+            count = (opened.erase if erase else opened.forget)(label, actor)
             document = {"label": label, "examples": count, "undoable": not erase}
             text = f"{label}: {plural(count, 'example')} {'erased' if erase else 'forgotten'}"
     if as_json:
@@ -112,16 +107,14 @@ def forget(
 @click.command()
 @click.argument("bundle_and_labels", nargs=-1, required=True, metavar="[BUNDLE] CLASS NEW_NAME")
 @gallery_option
-@actor_option
-@passphrase_option
-@json_option
+@change_options
 def rename(
-    bundle_and_labels: tuple[str, ...], gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
+    bundle_and_labels: tuple[str, ...], gallery: Path, actor: str, passphrase_file: Path | None, as_json: bool
 ) -> None:
     """Give a class another name."""
     bundle, (label, to) = split_bundle(bundle_and_labels, 2)
     with open_gallery(gallery, bundle, passphrase_file) as opened:
-        opened.rename(label, to, actor_name(actor))
+        opened.rename(label, to, actor)
     if as_json:
         print_json({"label": to, "was": label})
     else:

@@ -11,19 +11,13 @@ from edgefew_runtime.doctor import Diagnosis
 from edgefew_runtime.errors import EnrollmentRefusedError
 
 from .options import (
-    actor_name,
-    actor_option,
     bundle_argument,
+    frames_options,
     gallery_option,
-    json_option,
-    keep_frames_option,
-    passphrase_option,
     plural,
     print_json,
-    provider_option,
     show_frames_added,
     unlock_with,
-    variant_option,
 )
 
 
@@ -34,12 +28,7 @@ from .options import (
 @gallery_option
 @click.option("--dry-run", is_flag=True, help="Show what would become of it, and enroll nothing.")
 @click.option("--strict", is_flag=True, help="Enroll nothing if something looks wrong with any file.")
-@keep_frames_option
-@actor_option
-@passphrase_option
-@provider_option
-@variant_option
-@json_option
+@frames_options
 def enroll(
     bundle: Path,
     label: str,
@@ -48,7 +37,7 @@ def enroll(
     dry_run: bool,
     strict: bool,
     keep_frames: bool,
-    actor: str | None,
+    actor: str,
     passphrase_file: Path | None,
     provider: str,
     variant: str,
@@ -63,7 +52,7 @@ def enroll(
         unlock_with(classifier.gallery, passphrase_file)
         try:
             enrollment = classifier.enroll(
-                label, list(files), actor_name(actor), strict=strict, keep_frames=keep_frames, dry_run=dry_run
+                label, list(files), actor, strict=strict, keep_frames=keep_frames, dry_run=dry_run
             )
         except EnrollmentRefusedError as error:
             if as_json:

@@ -9,12 +9,11 @@ import click
 from edgefew_runtime.gallery import Gallery
 
 from .options import (
-    actor_name,
     actor_option,
+    change_options,
     gallery_option,
     json_option,
     open_gallery,
-    passphrase_option,
     plural,
     print_json,
     unlock_with,
@@ -27,14 +26,14 @@ from .options import (
 @gallery_option
 @actor_option
 @json_option
-def share(pack: Path, labels: tuple[str, ...], gallery: Path, actor: str | None, as_json: bool) -> None:
+def share(pack: Path, labels: tuple[str, ...], gallery: Path, actor: str, as_json: bool) -> None:
     """Write classes (all, if none is named) to a new file PACK, for `edgefew merge` on another device.
 
     A class pack is a gallery with those classes alone, bound to the same bundle. It holds embeddings and file names, no
     pictures.
     """
     with open_gallery(gallery, None) as source:
-        packed = source.share(pack, labels or None, actor_name(actor))
+        packed = source.share(pack, labels or None, actor)
     if as_json:
         print_json({"pack": str(pack), "classes": packed})
     else:
@@ -44,12 +43,8 @@ def share(pack: Path, labels: tuple[str, ...], gallery: Path, actor: str | None,
 @click.command()
 @click.argument("packs", nargs=-1, required=True, metavar="PACK...", type=click.Path(path_type=Path))
 @gallery_option
-@actor_option
-@passphrase_option
-@json_option
-def merge(
-    packs: tuple[Path, ...], gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
-) -> None:
+@change_options
+def merge(packs: tuple[Path, ...], gallery: Path, actor: str, passphrase_file: Path | None, as_json: bool) -> None:
     """Add the classes of class packs, or of other devices' galleries, to a gallery, new or not.
 
     An example that is there already is not counted again, and the order does not matter. Where a picture is of one
@@ -59,7 +54,7 @@ def merge(
     for pack in packs:
         with open_gallery(pack, None) as other, Gallery(gallery, other.bundle_id, other.dimension) as target:
             unlock_with(target, passphrase_file)
-            merged = target.merge(other, actor_name(actor))
+            merged = target.merge(other, actor)
         if as_json:
             print_json({"pack": str(pack), **merged.to_dict()})
         else:

@@ -9,14 +9,12 @@ import click
 from edgefew_runtime.errors import GalleryFormatError
 
 from .options import (
-    actor_name,
-    actor_option,
+    change_options,
     gallery_option,
     json_option,
     minute,
     open_gallery,
     optional_bundle_argument,
-    passphrase_option,
     print_json,
 )
 
@@ -50,19 +48,16 @@ def log(bundle: Path | None, gallery: Path, verify: bool, as_json: bool) -> None
     help="Go back to the state right after this event; `edgefew log` shows the numbers.",
 )
 @gallery_option
-@actor_option
-@passphrase_option
-@json_option
+@change_options
 def undo(
-    bundle: Path | None, to: int | None, gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
+    bundle: Path | None, to: int | None, gallery: Path, actor: str, passphrase_file: Path | None, as_json: bool
 ) -> None:
     """Take back the last change; again for the one before it. Or all changes after an event (--to).
 
     What was erased stays erased: without --to an erase is where this stops; with --to all the rest comes back.
     """
     with open_gallery(gallery, bundle, passphrase_file) as opened:
-        who = actor_name(actor)
-        undone = [opened.undo(who)] if to is None else opened.roll_back(to, who)
+        undone = [opened.undo(actor)] if to is None else opened.roll_back(to, actor)
         erased = [] if to is None else [event for event in opened.log()[to:] if event.kind == "erase"]
     for event in undone:
         if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import actor_name, actor_option, gallery_option, json_option, open_gallery, print_json, read_passphrase
+from .options import actor_option, gallery_option, json_option, open_gallery, print_json, read_passphrase
 
 _required_passphrase = click.option(
     "--passphrase-file",
@@ -22,13 +22,13 @@ _required_passphrase = click.option(
 @_required_passphrase
 @actor_option
 @json_option
-def lock(gallery: Path, passphrase_file: Path, actor: str | None, as_json: bool) -> None:
+def lock(gallery: Path, passphrase_file: Path, actor: str, as_json: bool) -> None:
     """From now on, refuse every change to a gallery that does not give this pass-phrase. It goes on classifying.
 
     This stops mistakes and bystanders; it does not stop someone who can write the file with other tools.
     """
     with open_gallery(gallery, None) as opened:
-        opened.lock(read_passphrase(passphrase_file), actor_name(actor))
+        opened.lock(read_passphrase(passphrase_file), actor)
     _tell(gallery, locked=True, as_json=as_json)
 
 
@@ -37,10 +37,10 @@ def lock(gallery: Path, passphrase_file: Path, actor: str | None, as_json: bool)
 @_required_passphrase
 @actor_option
 @json_option
-def unlock(gallery: Path, passphrase_file: Path, actor: str | None, as_json: bool) -> None:
+def unlock(gallery: Path, passphrase_file: Path, actor: str, as_json: bool) -> None:
     """Take the lock off a gallery."""
     with open_gallery(gallery, None, passphrase_file) as opened:
-        opened.remove_lock(actor_name(actor))
+        opened.remove_lock(actor)
     _tell(gallery, locked=False, as_json=as_json)
 
 

@@ -11,7 +11,6 @@ from edgefew_runtime.classifier import Classifier
 from edgefew_runtime.migration import migrate as run_migration
 
 from .options import (
-    actor_name,
     actor_option,
     bundle_argument,
     json_option,
@@ -37,7 +36,7 @@ def migrate(
     bundle: Path,
     gallery: Path,
     new_gallery: Path,
-    actor: str | None,
+    actor: str,
     passphrase_file: Path | None,
     provider: str,
     variant: str,
@@ -53,7 +52,7 @@ def migrate(
         open_gallery(gallery, None, passphrase_file) as old,
         Classifier.open(bundle, provider=provider, variant=variant, false_accept_rate=None) as classifier,
     ):
-        result = run_migration(old, classifier, new_gallery, actor_name(actor), _show_progress)
+        result = run_migration(old, classifier, new_gallery, actor, _show_progress)
     if as_json:
         print_json({"gallery": str(new_gallery), **result.to_dict()})
         return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ from edgefew_runtime.errors import GalleryFormatError
 from edgefew_runtime.gallery import Gallery
 from edgefew_runtime.loading import AUTO
 from edgefew_runtime.regular_file import shown
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON alone on standard output.")
 
@@ -24,9 +27,21 @@ gallery_option = click.option(
     help="The file that holds the enrolled classes.",
 )
 
+
+def _actor_name(_: click.Context, __: click.Parameter, given: str | None) -> str:
+    """The name for the log."""
+    if given is not None:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
 actor_option = click.option(
     "--actor",
     default=None,
+    callback=_actor_name,
     help="Who does this, for the gallery's log. Default: the name of the user logged in.",
 )
 
@@ -54,6 +69,18 @@ variant_option = click.option(
     show_default=True,
     help="Which variant of the bundle's network: fp32, int8, …; auto takes the fastest here, measured the first time.",
 )
+
+
+def change_options(command: _Function) -> _Function:
+    """The options of a command that changes a gallery: who does it, with what pass-phrase."""
+    return actor_option(passphrase_option(json_option(command)))
+
+
+def frames_options(command: _Function) -> _Function:
+    """The options of a command that puts frames into a gallery."""
+    own = provider_option(variant_option(json_option(command)))
+    return keep_frames_option(actor_option(passphrase_option(own)))
+
 
 optional_bundle_argument = click.argument("bundle", required=False, type=click.Path(path_type=Path))
 
@@ -99,16 +126,6 @@ def split_bundle(words: tuple[str, ...], expected: int) -> tuple[Path | None, tu
         )
     bundle = Path(words[0]) if len(words) > expected else None
     return bundle, words[len(words) - expected :]
-
-
-def actor_name(actor: str | None) -> str:
-    """The name for the log."""
-    if actor is not None:
-        return actor
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return ""
 
 
 def read_passphrase(file: Path) -> str:

@@ -9,20 +9,14 @@ import click
 from edgefew_runtime.classifier import Classifier
 
 from .options import (
-    actor_name,
-    actor_option,
     bundle_argument,
+    frames_options,
     gallery_option,
-    json_option,
-    keep_frames_option,
-    passphrase_option,
     plural,
     print_json,
-    provider_option,
     require_gallery,
     show_frames_added,
     unlock_with,
-    variant_option,
 )
 
 
@@ -31,19 +25,14 @@ from .options import (
 @click.argument("label", metavar="CLASS")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @gallery_option
-@keep_frames_option
-@actor_option
-@passphrase_option
-@provider_option
-@variant_option
-@json_option
+@frames_options
 def reject(
     bundle: Path,
     label: str,
     files: tuple[Path, ...],
     gallery: Path,
     keep_frames: bool,
-    actor: str | None,
+    actor: str,
     passphrase_file: Path | None,
     provider: str,
     variant: str,
@@ -56,7 +45,7 @@ def reject(
     require_gallery(gallery)
     with Classifier.open(bundle, gallery, provider=provider, variant=variant) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
-        rejection = classifier.reject(label, list(files), actor_name(actor), keep_frames=keep_frames)
+        rejection = classifier.reject(label, list(files), actor, keep_frames=keep_frames)
     if as_json:
         print_json(rejection.to_dict())
         return

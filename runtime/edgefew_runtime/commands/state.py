@@ -11,13 +11,11 @@ from edgefew_runtime.gallery import Gallery
 from edgefew_runtime.host_state import HostState, read_state, write_state
 
 from .options import (
-    actor_name,
-    actor_option,
     bundle_argument,
+    change_options,
     gallery_option,
     json_option,
     open_gallery,
-    passphrase_option,
     plural,
     print_json,
     unlock_with,
@@ -65,11 +63,9 @@ def export_state(state_file: Path, gallery: Path, as_json: bool) -> None:
 @bundle_argument
 @_state_argument
 @gallery_option
-@actor_option
-@passphrase_option
-@json_option
+@change_options
 def import_state(
-    bundle: Path, state_file: Path, gallery: Path, actor: str | None, passphrase_file: Path | None, as_json: bool
+    bundle: Path, state_file: Path, gallery: Path, actor: str, passphrase_file: Path | None, as_json: bool
 ) -> None:
     """Enroll the examples of a host's STATE into a gallery, new or not: all or none.
 
@@ -79,7 +75,7 @@ def import_state(
     read = read_state(state_file, opened.id, opened.manifest.dimension)
     with Gallery(gallery, opened.id, opened.manifest.dimension) as target:
         unlock_with(target, passphrase_file)
-        added = read.enroll_into(target, actor_name(actor))
+        added = read.enroll_into(target, actor)
     if as_json:
         print_json({"state": str(state_file), "added": added})
     else:
