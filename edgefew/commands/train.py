@@ -138,6 +138,8 @@ def train(
     if settings["episodes"] is None and settings["minutes"] is None:
         settings["minutes"] = 10.0
     _check_out(out, resume, overwrite)
+    if init is not None and settings["pretrained"]:
+        raise click.UsageError("--init and --pretrained both say where to start from; give one of them.")
     start = None if init is None else read_checkpoint(init)
     folder = read_labelled_folder(data, source_pattern, exclude, kind)
     _refuse_foreign(folder.kind, settings)
