@@ -16,8 +16,8 @@ WIDTH = 100
 USAGE = "## Usage\n\n"
 INTRODUCTION = """# Commands
 
-One command, `edgefew`, on every machine; each shows what it can do. The workstation adds `bake`, `data`, `evaluate`,
-`export`, `pictures`, `sign`, `train` and `triton` to what a device has.
+One command, `edgefew`, on every machine; each shows what it can do. The workstation adds `bake`, `curves`, `data`,
+`evaluate`, `export`, `pictures`, `sign`, `train` and `triton` to what a device has.
 
 With `--json`, JSON alone goes to standard output: one object, or one object a line for a list. Messages and progress
 go to standard error. The exit status is 0 only on success, 1 after an error, 2 where the command line itself is wrong.

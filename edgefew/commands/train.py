@@ -14,6 +14,7 @@ from edgefew_runtime import TrainingError
 from edgefew_runtime.commands.options import json_option, print_json
 from edgefew_runtime.input_spec import NORMALIZATIONS
 
+from .config_file import config_option
 from .options import (
     data_argument,
     device_option,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @data_argument
+@config_option("data")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the checkpoint goes.")
 @click.option("--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals.")
 @click.option(
@@ -136,6 +138,8 @@ def train(
     if settings["episodes"] is None and settings["minutes"] is None:
         settings["minutes"] = 10.0
     _check_out(out, resume, overwrite)
+    if init is not None and settings["pretrained"]:
+        raise click.UsageError("--init and --pretrained both say where to start from; give one of them.")
     start = None if init is None else read_checkpoint(init)
     folder = read_labelled_folder(data, source_pattern, exclude, kind)
     _refuse_foreign(folder.kind, settings)
@@ -143,6 +147,7 @@ def train(
         _take_over(start, folder.kind, settings)
     if folder.kind == "signal" and settings["channels"] is None:
         settings["channels"] = next(read_frames(folder, tell_bad(skip_bad)))[1].shape[1]
+    settings |= {"source_pattern": source_pattern, "exclude": exclude}
     config = TrainingConfig(kind=folder.kind, **{name: value for name, value in settings.items() if value is not None})
     bar = _ProgressBar()
     before = {number: signal.signal(number, bar.stop) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -22,7 +22,7 @@ AUGMENTATIONS: dict[str, dict[str, Augment]] = {
     "image": {
         "none": _unchanged,
         "light": Augmentation(),
-        "drawing": Augmentation(rotate=30, scale=0.25, shear=0.3, translate=0.1, thicken=0.3, elastic=0.03),
+        "drawing": Augmentation(rotate=20, scale=0.2, shear=0.2, translate=0.1, thicken=0.3, elastic=0.02),
         "photo": PhotoAugmentation(),
     },
     "signal": {"none": _unchanged, "light": SignalAugmentation()},

@@ -13,6 +13,7 @@ from .augmentations import AUGMENTATIONS
 from .heads import HEADS
 
 ROTATIONS = ("none", "classes", "predict")
+PUBLISHED = ("efficientnet_lite0",)
 PRETRAINING, META_TRAINING = "pre-training", "meta-training"
 
 
@@ -42,6 +43,8 @@ class TrainingConfig:
         episodes: stop after so many steps, of both stages; None for no limit.
         minutes: stop after so long; None for no limit.
         learning_rate: at its highest; it falls to zero along a cosine.
+        source_pattern: what told the sources of the frames, if anything.
+        exclude: which classes were left out.
         seed: decides the split, the first weights, the episodes and the augmentation.
         device: "auto", "cpu" or "cuda".
     """
@@ -66,6 +69,8 @@ class TrainingConfig:
     episodes: int | None = None
     minutes: float | None = None
     learning_rate: float = 2e-3
+    source_pattern: str | None = None
+    exclude: tuple[str, ...] = ()
     seed: int = 0
     device: str = "auto"
 
@@ -85,6 +90,11 @@ class TrainingConfig:
             raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
         if self.rotations == "predict" and self.pretrain_share == 0:
             raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")
+        if self.pretrained and (self.backbone_name() not in PUBLISHED or self.channels != 3):
+            raise TrainingError(
+                f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
+                f"weights for {', '.join(PUBLISHED)} with 3."
+            )
         if not 0 <= self.pretrain_share <= 1:
             raise TrainingError(f"--pretrain-share {self.pretrain_share} was given; 0 to 1 was expected.")
         if self.batch_size < 2:
@@ -123,7 +133,7 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for the checkpoint."""
-        return asdict(self)
+        return asdict(self) | {"exclude": list(self.exclude)}
 
     def stage(self, progress: float) -> tuple[str, float]:
         """Which stage runs after this share of the budget, and how much of the stage is done, 0 to 1."""

@@ -59,7 +59,7 @@ def split_classes(folder: LabelledFolder, seed: int) -> tuple[npt.NDArray[np.int
     sources = np.arange(len(folder.labels)) if folder.sources is None else folder.sources
     pairs = np.unique(np.stack([folder.labels, sources], axis=1), axis=0)
     usable = np.flatnonzero(np.bincount(pairs[:, 0], minlength=count) > 1)
-    held = max(MIN_VALIDATION_CLASSES, round(VALIDATION_SHARE * count))
+    held = max(MIN_VALIDATION_CLASSES, round(VALIDATION_SHARE * len(usable)))
     if count - held < 2:
         raise DataError(
             f"{folder.root} has {count} classes. Training needs at least {MIN_VALIDATION_CLASSES + 2}: "

@@ -51,15 +51,13 @@ class Learner(nn.Module):
             ) from None
 
     def start_from_published(self) -> None:
-        """Give the backbone the weights that were published for it.
+        """Give the backbone, one of `PUBLISHED`, the weights that were published for it.
 
         Raises:
-            TrainingError: there are none for this backbone.
             SourceError: they are not installed.
         """
         backbone = _inner(self.network.backbone)
-        if not isinstance(backbone, EfficientNetLite0):
-            raise TrainingError("--pretrained was given; only --backbone efficientnet_lite0 has published weights.")
+        assert isinstance(backbone, EfficientNetLite0)  # noqa: S101
         fill_published(backbone)
 
     def embed(self, frames: torch.Tensor, device: str) -> head.Embeddings:

@@ -14,11 +14,11 @@ from edgefew_export.labelled_folder import read_labelled_folder
 from edgefew_runtime import TrainingError
 
 from edgefew.training.config import TrainingConfig
-from edgefew.training.dataset import Frames
+from edgefew.training.dataset import Frames, split_classes
 from edgefew.training.loop import Step, train
 from edgefew.training.pretraining import Mixture, PretrainingHead
 from edgefew.training.training_frames import TrainingFrames
-from tests.conftest import SOURCE_PATTERN, Cli
+from tests.conftest import SOURCE_PATTERN, Cli, draw_folder
 
 
 def config(**changes: object) -> TrainingConfig:
@@ -126,8 +126,20 @@ def test_a_start_that_does_not_fit_is_refused(
     assert "those of a conv4 with 1 channels and do not fit" in told("--init", checkpoint, "--backbone", "resnet8")
     assert "those of a conv4 with 1 channels and do not fit" in told("--init", checkpoint, "--channels", 3)
     assert "--init is a checkpoint of signals; the folder holds images" in told("--init", signal_checkpoint)
-    assert "only --backbone efficientnet_lite0 has published weights" in told("--pretrained")
+    both = cli("train", training_folder, "--out", tmp_path / "b.ckpt", "--init", checkpoint, "--pretrained")
+    assert (both.exit_code, "give one of them" in both.stderr) == (2, True)
     assert not (tmp_path / "b.ckpt").exists()
+
+
+def test_classes_of_one_source_take_part_in_pre_training(tmp_path: Path) -> None:
+    data = draw_folder(tmp_path / "data", range(6))
+    draw_folder(data, range(10, 40), sources=1)
+    folder = read_labelled_folder(data, SOURCE_PATTERN)
+    chosen, held = split_classes(folder, 0)
+    assert (len(chosen), len(held)) == (32, 4)
+    assert max(held) < 6
+    trained = train(folder, tmp_path / "a.ckpt", config(way=2, episodes=4, pretrain_share=0.5))
+    assert (trained.classes, trained.episodes) == (32, 4)
 
 
 def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) -> None:
@@ -153,6 +165,7 @@ def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) ->
         ({"rotations": "predict"}, "give --pretrain-share, too"),
         ({"kind": "signal", "rotations": "classes"}, "only images are turned"),
         ({"augment": "wild"}, "--augment wild was given; drawing, light, none, photo was expected for images"),
+        ({"pretrained": True}, "--pretrained was given for conv4 with 1 channels; .* efficientnet_lite0 with 3"),
         ({"kind": "signal", "augment": "photo"}, "light, none was expected for signals"),
     ],
 )

@@ -1,0 +1,78 @@
+"""Every backbone in the registry: its features' shape, its graph beside PyTorch, a gradient in each of its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from edgefew_export.backbones import BACKBONES, build_backbone
+from edgefew_export.checkpoint import read_checkpoint
+from edgefew_export.graphs import embed_graph, serialize
+from edgefew_export.preprocessing import EmbeddingNetwork
+from edgefew_runtime import InputSpec
+from edgefew_runtime.session import OrtSession
+
+from tests.conftest import SOURCE_PATTERN, Cli
+
+NAMES = sorted(BACKBONES)
+
+
+def made(name: str, **settings: object) -> tuple[EmbeddingNetwork, InputSpec]:
+    """A network that has seen a few batches, so that its batch norms are not those of the start."""
+    half = (0.5, 0.5, 0.5)
+    spec = InputSpec.image(32, 3, half, half) if BACKBONES[name].kind == "image" else InputSpec.signal(64, 3)
+    torch.manual_seed(0)
+    network = EmbeddingNetwork(build_backbone(name, spec, **settings), spec)
+    with torch.no_grad():
+        for _ in range(3):
+            network.features(frames(spec, 8).movedim(-1, 1).float())
+    return network.eval(), spec
+
+
+def frames(spec: InputSpec, n: int) -> torch.Tensor:
+    noise = torch.randn((n, *spec.raw_shape), generator=torch.Generator().manual_seed(n))
+    return (128 + 40 * noise).clamp(0, 255).to(torch.uint8) if spec.kind == "image" else noise
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_have_the_dimension_that_is_said(name: str) -> None:
+    network, spec = made(name)
+    vectors = network(frames(spec, 2))
+    assert vectors.shape == (2, network.backbone.dimension)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "centred"), [*((name, False) for name in NAMES), ("resnet8", True)])
+def test_the_graph_equals_pytorch(name: str, centred: bool) -> None:
+    network, spec = made(name, centred=centred)
+    session = OrtSession(serialize(embed_graph(network, spec), "embed", {}))
+    for batch in (1, 3):
+        shown = frames(spec, batch)
+        (ours,) = session.run({"frames": shown.numpy()})
+        assert np.abs(ours - network(shown).detach().numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_weight_learns(name: str) -> None:
+    network, spec = made(name)
+    network.train()
+    features = network.features(frames(spec, 4).movedim(-1, 1).float())
+    (features * torch.randn(features.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+    still = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not still
+
+
+@pytest.mark.parametrize("more", [["--backbone", "resnet8"], ["--head", "simpleshot"]], ids=lambda more: more[1])
+def test_it_trains_and_proves_itself_as_a_bundle(
+    more: list[str], training_folder: Path, tmp_path: Path, cli: Cli
+) -> None:
+    out, bundle = tmp_path / "a.ckpt", tmp_path / "a.edgefew"
+    options = ["--channels", 1, "--image-size", 16, "--way", 8, "--episodes", 12, "--device", "cpu", *more]
+    result = cli("train", training_folder, "--out", out, *options, "--source-pattern", SOURCE_PATTERN)
+    assert result.exit_code == 0, result.output
+    assert read_checkpoint(out).backbone == (more[1] if more[0] == "--backbone" else "conv4")
+    result = cli("export", out, bundle)
+    assert result.exit_code == 0, result.output
+    assert cli("verify", bundle).exit_code == 0

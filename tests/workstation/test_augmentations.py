@@ -1,0 +1,74 @@
+"""Augmentations by name: each repeats with its generator, stays in range, and does what its settings say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgefew.training.augment import Augmentation
+from edgefew.training.augment_photo import PhotoAugmentation
+from edgefew.training.augmentations import AUGMENTATIONS
+
+STILL = Augmentation(0, 0, 0, 0, 0)
+
+
+def seeded(seed: int = 3) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(n: int = 6, channels: int = 3, size: int = 20) -> torch.Tensor:
+    return torch.rand(n, channels, size, size, generator=seeded(0)) * 255
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS["image"]))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_repeats_with_its_generator_and_stays_in_range(name: str, channels: int) -> None:
+    images, augment = pictures(channels=channels), AUGMENTATIONS["image"][name]
+    before = images.clone()
+    one = augment(images, seeded())
+    assert torch.equal(one, augment(images, seeded()))
+    assert torch.equal(images, before)
+    assert one.shape == images.shape
+    assert one.min() >= 0
+    assert one.max() <= 255.001
+    moved = [not torch.equal(a, b) for a, b in zip(one, augment(images, seeded(4)), strict=True)]
+    assert all(moved) == (name != "none")
+
+
+def test_an_elastic_change_moves_places_apart() -> None:
+    ramp = torch.arange(32.0).expand(4, 1, 32, 32) * 8
+    assert torch.allclose(STILL(ramp, seeded()), ramp, atol=1e-3)
+    shift = (Augmentation(0, 0, 0, 0, 0, elastic=0.03)(ramp, seeded()) - ramp)[..., 8:24, 8:24] / 8
+    assert 0.3 < shift.std() < 2.0  # 0.03 of 32 pixels is about one
+    assert (shift.flatten(1).std(dim=1) > 0.1).all()  # more than a shift of the whole
+
+
+def test_a_blur_keeps_the_mean_and_smooths() -> None:
+    still = PhotoAugmentation(STILL, 0, 0, 0, 0, 0, 0)
+    images = pictures(n=16, size=32)
+    assert torch.allclose(still(images, seeded()), images, atol=1e-2)
+    blurred = PhotoAugmentation(STILL, 0, 0, 0, 2.0, 0, 0)(images, seeded())
+    assert torch.allclose(blurred.mean(dim=(2, 3)), images.mean(dim=(2, 3)), atol=6)
+    assert (blurred.std(dim=(1, 2, 3)) < images.std(dim=(1, 2, 3)) + 1e-3).all()
+    assert blurred.std() < 0.8 * images.std()
+
+
+def test_an_erased_rectangle_has_one_value_a_channel() -> None:
+    images = pictures(n=32)
+    erased = PhotoAugmentation(STILL, 0, 0, 0, 0, 0, 1.0)(images, seeded())
+    changed = (erased - images).abs() > 0.05
+    assert 0.005 < changed.float().mean() < 0.1
+    for image, where in zip(erased, changed, strict=True):
+        for channel, mask in zip(image, where, strict=True):
+            assert len(channel[mask].unique()) <= 1
+
+
+def test_light_and_colour_change_each_image_as_a_whole() -> None:
+    flat = torch.full((64, 3, 8, 8), 100.0)
+    changed = PhotoAugmentation(STILL, 0.2, 0, 0, 0, 0, 0)(flat, seeded())
+    assert torch.allclose(changed, changed[:, :1, :1, :1].expand_as(changed), atol=1e-2)
+    assert 49 < changed.min() < 70
+    assert 130 < changed.max() < 151.1
+    tinted = PhotoAugmentation(STILL, 0, 0, 0.2, 0, 0, 0)(flat, seeded())
+    assert (tinted[:, :, 0, 0].std(dim=1) > 0.1).all()
+    assert tinted.max() < 120.1
