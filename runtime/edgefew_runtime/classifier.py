@@ -362,6 +362,7 @@ class Classifier:
                 stacked = values[0][None] if len(values) == 1 else np.stack(values)  # one frame need not be copied
                 result[indices] = self._session.run({"frames": stacked})[0]
             parts.append(result)
+            batch.clear()  # or it would be held while the next is read
         return np.concatenate(parts) if parts else np.empty((0, self.bundle.manifest.dimension), np.float32)
 
     def _examples(
