@@ -117,6 +117,13 @@ def test_every_make_target_that_is_told_of_is_there() -> None:
         assert set(re.findall(r"`make ([a-z]+)`", page.read_text())) <= targets, page.name
 
 
+def test_each_test_that_a_promise_names_exists() -> None:
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCS / "promises.md").read_text())
+    assert len(named) > 50
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text(), re.M), f"{file} has no {test}"
+
+
 def test_the_readmes_example_runs(bundle: Path, tmp_path: Path, unseen_folder: Path) -> None:
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert code

@@ -230,6 +230,9 @@ def test_reject_is_remembered_and_listed(cli: Cli, bundle: Path, files: dict[str
     result = cli("reject", bundle, "nobody", wrong, "--gallery", enrolled)
     assert result.exit_code == 1
     assert "No class 'nobody' is enrolled" in result.stderr
+    merged = cli("merge", enrolled, "--gallery", enrolled.with_name("other.gallery")).stdout
+    assert "figure50 (2 examples)" in merged
+    assert merged.endswith("not figure50 (1 example), not figure51 (1 example)\n")
 
 
 def test_calibrate_says_what_can_be_promised(

@@ -16,6 +16,7 @@ from edgefew_runtime import (
     EdgeFewError,
     Example,
     Gallery,
+    Merged,
     OperatingPoint,
     Task,
     head,
@@ -303,8 +304,8 @@ def test_rejected_examples_go_and_come_with_their_class_and_travel(open_with: Ca
         classifier.reject("figure 50", frame(51, 0))
         gallery = classifier.gallery
         with Gallery(None, gallery.bundle_id, gallery.dimension) as other:
-            assert other.merge(gallery).added == {"figure 50": 2}
-            assert other.merge(gallery).added == {}
+            assert other.merge(gallery) == Merged({"figure 50": 1}, 0, {"figure 50": 1})
+            assert other.merge(gallery) == Merged({}, 0)
             assert [e.negative for e in other.content()["figure 50"]] == [False, True]
             assert not other.problems()
             other.forget("figure 50")

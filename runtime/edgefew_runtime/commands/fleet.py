@@ -58,8 +58,9 @@ def merge(packs: tuple[Path, ...], gallery: Path, actor: str, passphrase_file: P
         if as_json:
             print_json({"pack": str(pack), **merged.to_dict()})
         else:
+            rejected = _listed({f"not {label}": count for label, count in merged.rejected.items()})
             strangers = [plural(merged.strangers, "stranger")] if merged.strangers else []
-            click.echo(f"{pack}: {', '.join([*_listed(merged.added), *strangers]) or 'nothing new'}")
+            click.echo(f"{pack}: {', '.join([*_listed(merged.added), *rejected, *strangers]) or 'nothing new'}")
 
 
 def _listed(classes: dict[str, int]) -> list[str]:

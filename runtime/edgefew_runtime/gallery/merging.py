@@ -61,8 +61,8 @@ def refuse_conflicts(db: sqlite3.Connection, incoming: Content) -> None:
 
 def choose(
     db: sqlite3.Connection, class_id: int | None, incoming: Sequence[Example]
-) -> tuple[list[Example], list[int], int]:
-    """The examples to add, the numbers of those that they replace, and how many pictures are new to the class.
+) -> tuple[list[Example], list[int], dict[bool, int]]:
+    """The examples to add, the numbers of those that they replace, and how many pictures are new on each side.
 
     Two devices may give a picture embeddings that differ in their last bits. Of those, the one stands whose bytes are
     the lesser: so it does not matter which came first.
@@ -72,15 +72,16 @@ def choose(
         (class_id,),
     )
     held = {(digest, bool(negative)): (number, blob) for digest, negative, number, blob in rows}
-    added, replaced = [], []
+    added, replaced, new = [], [], {False: 0, True: 0}
     for example in incoming:
         number, blob = held.get((example.source_sha256, example.negative), (0, b""))
         if not number:
             added.append(example)
+            new[example.negative] += 1
         elif to_blob(example.embedding) < blob:
             added.append(example)
             replaced.append(number)
-    return added, replaced, len(added) - len(replaced)
+    return added, replaced, new
 
 
 def _disagreement(here: set[_Place], there: set[_Place]) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -103,12 +103,14 @@ class Merged:
     """What a merge added.
 
     Attributes:
-        added: of each class that grew, how many pictures were new to it, those of what it is not among them.
+        added: of each class that grew, how many examples were new to it.
         strangers: how many strangers were new.
+        rejected: of each class of which it is known better what it is not, how many of these pictures were new.
     """
 
     added: dict[str, int]
     strangers: int
+    rejected: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, dict[str, int] | int]:
         """As `edgefew merge --json` prints it."""

@@ -215,19 +215,19 @@ class Gallery(GalleryReader):
             merging.refuse_conflicts(change.db, incoming)
             added: list[Group] = []
             replaced: list[int] = []
-            new: dict[str | None, int] = {}
+            new: dict[str | None, dict[bool, int]] = {}
             for label, examples in incoming.items():
                 class_id = None if label is None else change.class_id(label)
-                chosen, outdated, number = merging.choose(change.db, class_id, examples)
+                chosen, outdated, new[label] = merging.choose(change.db, class_id, examples)
                 replaced += outdated
                 if chosen:
                     added.append((class_id, label, chosen))
-                if number:
-                    new[label] = number
             if added:
                 names = ", ".join("strangers" if label is None else label for _, label, _ in added)
                 change.add("merge", {"label": names}, added, replaced)
-        return Merged({label: n for label, n in new.items() if label is not None}, new.get(None, 0))
+        strangers = new.pop(None)[True]
+        grown, denied = ({str(label): n[side] for label, n in new.items() if n[side]} for side in (False, True))
+        return Merged(grown, strangers, denied)
 
     def share(self, pack: str | Path, labels: Sequence[str] | None = None, actor: str = "") -> dict[str, int]:
         """Write a class pack: a new gallery with some of the classes, for `merge`; gives how many examples of each.
