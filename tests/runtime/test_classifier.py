@@ -8,8 +8,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from edgefew_runtime import Classifier, EdgeFewError, FrameError, GalleryMismatchError, ProviderError, Task, head
 from PIL import Image
@@ -219,6 +221,26 @@ def test_a_gallery_of_another_bundle_is_refused(
 def test_a_provider_that_is_not_there_is_said(bundle: Path) -> None:
     with pytest.raises(ProviderError, match=r"'NoSuchProvider' is not there; this onnxruntime has .*CPU"):
         Classifier.open(bundle, provider="NoSuchProvider")
+
+
+def test_an_onnxruntime_without_the_inner_session_is_used_by_its_public_one(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Public:
+        """What ONNX Runtime documents of a session, and nothing else."""
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            inner = onnxruntime_session(*args, **settings)
+            for name in ("run", "get_inputs", "get_outputs", "get_providers", "disable_fallback"):
+                setattr(self, name, getattr(inner, name))
+
+    onnxruntime_session = onnxruntime.InferenceSession
+    with Classifier.open(bundle, cache="") as usual:
+        expected = usual.embed([frame(50, 0)])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Public)
+    with Classifier.open(bundle, cache="") as classifier:
+        assert not hasattr(classifier._session._session, "_sess")
+        assert np.array_equal(classifier.embed([frame(50, 0)]), expected)
 
 
 def test_embeddings_are_unit_vectors(classifier: Classifier) -> None:
