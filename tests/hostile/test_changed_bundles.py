@@ -108,7 +108,6 @@ def test_each_file_replaced_by_a_link_a_pipe_or_a_folder_is_refused(files: Files
         lambda sums: sums + sums.splitlines(keepends=True)[0],
         lambda sums: b"0" * 64 + sums[64:].partition(b"\n")[0] + b"\n" + sums,
         lambda sums: b"\xef\xbb\xbf" + sums,
-        lambda sums: sums + b"#" + b"\n" * (2 << 20),
         lambda sums: sums.decode().encode("utf-16"),
         lambda _: b"",
     ],
