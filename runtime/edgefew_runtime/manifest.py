@@ -13,6 +13,9 @@ from .operating_point import CoveragePoint, OperatingPoint, is_number
 MAX_SCALE = 1e6
 """Beyond it the softmax is a maximum, and float32 comes to its end."""
 
+MAX_DIMENSION = 65_536
+"""Components of an embedding; networks have up to some thousands."""
+
 GOLDEN_COSINE = 0.999
 """The least cosine between an embedding computed on a device and the one that the source gave for the same raw frame.
 
@@ -127,11 +130,11 @@ class Manifest:
                 f"manifest.json is not that of an EdgeFew bundle ({type(error).__name__}: {error}). Export the "
                 "bundle again."
             ) from None
-        if manifest.dimension < 1 or not (is_number(manifest.scale) and 0 < manifest.scale <= MAX_SCALE):
+        scale_fits = is_number(manifest.scale) and 0 < manifest.scale <= MAX_SCALE
+        if not (0 < manifest.dimension <= MAX_DIMENSION and scale_fits):
             raise BundleFormatError(
-                f"manifest.json has the dimension {manifest.dimension} and the scale {manifest.scale}; both "
-                "must be above "
-                "0. Export the bundle again."
+                f"manifest.json has the dimension {manifest.dimension} and the scale {manifest.scale}; above 0, and up "
+                f"to {MAX_DIMENSION:,} and {MAX_SCALE:,.0f}, were expected. Export the bundle again."
             )
         if manifest.metric != "cosine":
             raise BundleFormatError(

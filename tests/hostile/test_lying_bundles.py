@@ -97,6 +97,14 @@ def test_a_lie_in_the_place_of_any_value_is_refused_or_without_effect(files: Fil
     assert refusals > 3
 
 
+@pytest.mark.parametrize("dimension", [0, -1, 65_537, 2**53, 2**62])
+def test_a_dimension_that_no_embedding_has_is_refused(files: Files, write: Write, dimension: int) -> None:
+    place = ("additional_metadata", "edgefew", "embedding", "dimension")
+    path = write(sealed(files | {"manifest.json": lying(files["manifest.json"], place, str(dimension))}))
+    with pytest.raises(BundleFormatError, match="has the dimension"):
+        Bundle.open(path)
+
+
 def test_numbers_that_json_does_not_have_or_no_computer_holds_are_refused(files: Files, write: Write) -> None:
     path = write(files)
     for place in places(json.loads(files["manifest.json"])):

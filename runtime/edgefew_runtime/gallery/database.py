@@ -12,6 +12,7 @@ from typing import Any
 
 from ..bundle import check_outside
 from ..errors import GalleryBusyError, GalleryError, GalleryFormatError, GalleryMismatchError
+from ..manifest import MAX_DIMENSION
 from ..regular_file import open_regular
 from .schema import APPLICATION_ID, SCHEMA, USER_VERSION
 from .wal_index import WalIndex
@@ -263,7 +264,7 @@ class Database:
         entries = connection.execute("SELECT key, value FROM meta").fetchall()
         meta = {key: value for key, value in entries if isinstance(value, str)}
         made_with, dimension = meta.get("bundle_id", ""), meta.get("dimension", "")
-        if not made_with or not dimension.isdecimal() or not 0 < len(dimension) < 6 or not int(dimension):
+        if not made_with or not _is_length(dimension):
             raise GalleryFormatError(f"{self._path} does not say which bundle it belongs to. Restore a copy.")
         if self._bundle_id is not None and made_with != self._bundle_id:
             raise GalleryMismatchError(
@@ -316,6 +317,11 @@ def _is_empty(path: Path) -> bool:
 
 def _is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
+
+
+def _is_length(dimension: str) -> bool:
+    digits = len(str(MAX_DIMENSION))
+    return dimension.isdecimal() and len(dimension) <= digits and 0 < int(dimension) <= MAX_DIMENSION
 
 
 def _normal(statement: str) -> str:
