@@ -245,7 +245,7 @@ def _pytorch(place: Path, bundle: Bundle, rounds: int) -> dict[str, Any]:
 
 
 def _starts(adaptshot: str, place: Path, bundles: dict[str, Bundle], frames: list[Path], starts: int) -> dict[str, Any]:
-    """From process start to the first answer, taking turns."""
+    """From process start to the first answer, taking turns in random order: what a start finds depends on the last."""
     frame = place / "frame.npy"
     tasks: dict[str, tuple[Any, ...]] = {}
     for name, bundle in bundles.items():
@@ -258,9 +258,10 @@ def _starts(adaptshot: str, place: Path, bundles: dict[str, Bundle], frames: lis
     tasks["pytorch lite0-1280"] = (sys.executable, "start_pytorch", *pytorch)
     tasks["adaptshot mobilenetv3-576"] = (adaptshot, "start_adaptshot", place / "adaptshot.json", frames[0])
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
+    rng = np.random.default_rng(4)
     for turn in range(starts + 1):
-        for name, task in tasks.items():
-            seconds, memory, _ = _child(*task)
+        for name in rng.permutation(list(tasks)):
+            seconds, memory, _ = _child(*tasks[name])
             if turn:  # the first start fills caches, of the system and ours
                 measured[name].append((seconds, memory))
     found = {

@@ -148,6 +148,30 @@ def heart_beats_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def training_table(result: Mapping[str, Any]) -> str:
+    """What the recipes give, and what else was tried."""
+    rows = [
+        "| recipe | with other options | test | accuracy | raw pixels | steps | processor minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run in result["runs"]:
+        for r in run["rows"]:
+            trained, raw = (f"{r[name]['accuracy']:.1%} ± {r[name]['ci95']:.1%}" for name in ("accuracy", "raw"))
+            test = f"{r['way']}-way {r['shot']}-shot" + (", one alphabet" if run["within_group"] else "")
+            rows.append(
+                f"| {run['recipe']} | {_code(run['options'])} | {test} | {trained} | {raw} | "
+                f"{run['steps']} | {run['processor_seconds'] / 60:.1f} |"
+            )
+    return "\n".join(rows) + (
+        f"\n\n{result['machine']}; {result['runs'][0]['rows'][0]['accuracy']['episodes']} test episodes, 95 % "
+        "intervals over them, seed 0. Raw figures: [benchmarks/training.json](benchmarks/training.json)."
+    )
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
 def _signed(value: float) -> str:
     return f"{value:+.2f}"
 
@@ -160,6 +184,7 @@ TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "device": ("device.md", device_table),
     "matrix": ("device.md", matrix_table),
     "heart_beats": ("signal.md", heart_beats_table),
+    "training": ("training-figures.md", training_table),
     "unknown": ("unknown.md", unknown_table),
 }
 

@@ -54,7 +54,7 @@ def test_every_command_has_a_page_with_its_help_and_an_example() -> None:
         assert f"```console\n$ {words} " in by_hand, f"{page.name} has no example"
 
 
-@pytest.mark.parametrize("name", ["device", "heart_beats", "unknown"])
+@pytest.mark.parametrize("name", ["device", "heart_beats", "training", "unknown"])
 def test_the_tables_are_those_of_the_committed_figures(name: str) -> None:
     page, text = runpy.run_path(str(DOCS / "tables.py"))["filled"](name)
     assert page.read_text() == text, "run `make docs`"
@@ -155,3 +155,20 @@ def test_the_benchmark_of_unknown_runs(bundle: Path, unseen_folder: Path) -> Non
     assert {(r["way"], r["shot"]) for r in rows} == {(5, 1), (5, 2)}
     assert [r["threshold"] is None for r in rows if r["promised"] == 0.01] == [True] * 4
     assert all(0 <= r["false_accepts"]["mean"] <= 1 for r in rows if r["threshold"] is not None)
+
+
+def test_the_benchmark_of_recipes_runs(training_folder: Path, unseen_folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "small.toml"
+    settings = {"data": str(training_folder), "source-pattern": SOURCE_PATTERN, "image-size": 16, "channels": 1}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in (settings | {"way": 5, "episodes": 30}).items()]
+    recipe.write_text("\n".join(lines))
+    command = [sys.executable, str(ROOT / "benchmarks" / "recipes.py"), str(recipe), str(unseen_folder)]
+    options = ["--shape", "3x1", "--episodes", "20", "--", "--episodes", "3"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert (run["recipe"], run["options"], run["steps"]) == ("small", "--episodes 3", 3)
+    assert [(r["way"], r["shot"], r["accuracy"]["episodes"]) for r in run["rows"]] == [(3, 1, 20)]
+    assert run["processor_seconds"] > 0
+    table = runpy.run_path(str(DOCS / "tables.py"))["training_table"]({"machine": "here", "runs": [run]})
+    assert f"| small | `--episodes 3` | 3-way 1-shot | {run['rows'][0]['accuracy']['accuracy']:.1%} ±" in table
