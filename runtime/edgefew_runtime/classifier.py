@@ -201,6 +201,10 @@ class Classifier:
             store.close()
             raise
 
+    def at_rate(self, false_accept_rate: float | None) -> Classifier:
+        """A classifier on the same network and gallery with another promise; neither needs to be closed but once."""
+        return Classifier(self.bundle, self.gallery, self._session, false_accept_rate, self._coverage, self.variant)
+
     def __enter__(self) -> Classifier:
         return self
 
@@ -324,6 +328,10 @@ class Classifier:
     def classify(self, frame: FrameLike) -> Answer:
         """What the frame is taken for."""
         return self._current().answer(self._session.run({"frames": self._values(frame)[None]})[0][0])
+
+    def answer(self, embedding: npt.NDArray[np.float32]) -> Answer:
+        """What an embedding that `embed` gave, float32 [d], is taken for."""
+        return self._current().answer(embedding)
 
     def classify_many(self, frames: Iterable[FrameLike]) -> list[Answer]:
         """What each frame is taken for; frames of one size run together."""

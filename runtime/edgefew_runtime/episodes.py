@@ -51,6 +51,8 @@ class EpisodeSampler:
         sources: int64 [n] or None, where each image comes from.
         groups: int64 [c] or None; if given, all classes of an episode are of one group (the characters of one
             alphabet).
+        classes: int64 [k] or None; if given, only these are drawn.
+        fill: where one group has too few classes, take those of further groups, too.
         way: classes in an episode.
         shot: support examples of each class.
         query: queries of each class.
@@ -67,6 +69,8 @@ class EpisodeSampler:
         *,
         sources: npt.NDArray[np.int64] | None = None,
         groups: npt.NDArray[np.int64] | None = None,
+        classes: npt.NDArray[np.int64] | None = None,
+        fill: bool = False,
         way: int,
         shot: int,
         query: int,
@@ -76,7 +80,7 @@ class EpisodeSampler:
         if min(way - 1, shot, query) < 1:
             raise DataError(f"way {way}, shot {shot}, query {query}: at least 2, 1 and 1 were expected.")
         self.way, self.shot, self.query, self.seed = way, shot, query, seed
-        self._sources, self._groups = sources, groups
+        self._sources, self._groups, self._fill = sources, groups, fill
         order = np.argsort(labels, kind="stable")
         count = int(labels.max()) + 1 if len(labels) else 0
         self._members = np.split(order, np.searchsorted(labels[order], np.arange(1, count))) if count else []
@@ -84,7 +88,8 @@ class EpisodeSampler:
         self._origins = (
             [np.unique(sources[m], return_counts=True) for m in self._members] if sources is not None else []
         )
-        self._possible = np.array([c for c in range(count) if self._is_possible(c)], np.int64)
+        drawn = range(count) if classes is None else classes.tolist()
+        self._possible = np.array([c for c in drawn if self._is_possible(c)], np.int64)
         self._check(checked)
 
     def episode(self, number: int) -> Episode:
@@ -107,20 +112,27 @@ class EpisodeSampler:
         Class after class in random order; each may put those of its sources that no earlier class has placed on either
         side. A class for which no placing works is passed over.
         """
-        candidates = self._possible
-        if self._groups is not None:
-            groups, sizes = np.unique(self._groups[candidates], return_counts=True)
-            if not (sizes >= self.way).any():
-                return None
-            candidates = candidates[self._groups[candidates] == rng.choice(groups[sizes >= self.way])]
         sides: dict[int, bool] = {}
         chosen: list[int] = []
-        for label in rng.permutation(candidates).tolist():
+        for label in self._candidates(rng).tolist():
             if not self._origins or self._place(label, sides, rng):
                 chosen.append(label)
                 if len(chosen) == self.way:
                     return chosen, sides
         return None
+
+    def _candidates(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Classes in the order in which to try them: int64 [k]."""
+        if self._groups is None:
+            return rng.permutation(self._possible)
+        of = self._groups[self._possible]
+        groups, sizes = np.unique(of, return_counts=True)
+        if self._fill:
+            turn = rng.permutation(int(groups.max()) + 1)[of]
+            order = rng.permutation(len(turn))
+            return self._possible[order[np.argsort(turn[order], kind="stable")]]
+        large = groups[sizes >= self.way]
+        return rng.permutation(self._possible[of == rng.choice(large)]) if len(large) else large
 
     def _place(self, label: int, sides: dict[int, bool], rng: np.random.Generator) -> bool:
         """Give each source of the class that has no side yet one, with enough images on both; tells if that worked."""
@@ -159,7 +171,7 @@ class EpisodeSampler:
             raise DataError(self._why_not("all images have the same source, and support and query never share one"))
         if len(self._possible) < self.way:
             raise DataError(self._why_not(f"{len(self._possible)} classes have that many"))
-        if self._groups is not None and np.bincount(self._groups[self._possible]).max() < self.way:
+        if self._groups is not None and not self._fill and np.bincount(self._groups[self._possible]).max() < self.way:
             raise DataError(self._why_not("no group has that many classes with enough images"))
         for number in range(episodes):
             self.episode(number)

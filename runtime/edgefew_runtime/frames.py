@@ -27,7 +27,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 RawFrame: TypeAlias = npt.NDArray[Any]
 """What an embed graph takes: uint8 [H, W, 3], or float32 [samples, channels]."""
 
-FrameLike: TypeAlias = "str | Path | bytes | npt.NDArray[Any] | Image.Image"
+FrameLike: TypeAlias = "str | Path | bytes | npt.NDArray[Any] | Image.Image | Frame"
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -74,7 +74,8 @@ def load_frame(frame: FrameLike) -> Frame:
     >>> load_frame(np.zeros((4, 6), np.uint8)).values.shape
     (4, 6, 3)
 
-    A path or bytes: PNG, JPEG, BMP or WebP; the camera's rotation mark (EXIF) is obeyed, transparency becomes white.
+    A frame that was loaded already is given back. A path or bytes: PNG, JPEG, BMP or WebP; the camera's rotation mark
+    (EXIF) is obeyed, transparency becomes white.
     An array: uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB), not masked. A Pillow image: any mode but F.
 
     Raises:
@@ -83,6 +84,8 @@ def load_frame(frame: FrameLike) -> Frame:
     """
     if type(frame) is np.ndarray:
         return Frame(_from_array(frame), "array")
+    if isinstance(frame, Frame):
+        return frame
     if isinstance(frame, np.ndarray):
         if hasattr(frame, "mask"):  # without loading numpy.ma to ask
             raise FrameError("A masked array was given; what is masked has no colour. Fill it (array.filled) first.")
@@ -99,6 +102,11 @@ def load_frame(frame: FrameLike) -> Frame:
         f"A frame of type {type(frame).__name__} was given. Give a path, the bytes of an image file, "
         "a numpy array uint8 [H, W, 3] or a Pillow image."
     )
+
+
+def load_image_file(data: bytes, name: str) -> Frame:
+    """An image file's bytes as raw pixels, under the name that it has where it came from; errors as `load_frame`."""
+    return _decode(data, name)
 
 
 def load_pixels(frame: FrameLike) -> Pixels:

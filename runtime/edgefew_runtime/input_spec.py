@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .errors import BundleFormatError
-from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, Frame, FrameLike, RawFrame, load_frame, load_pixels
+from .frames import (
+    IMAGE_SUFFIXES,
+    SIGNAL_SUFFIXES,
+    Frame,
+    FrameLike,
+    RawFrame,
+    load_frame,
+    load_image_file,
+    load_pixels,
+)
 from .operating_point import is_number
 
 if TYPE_CHECKING:
@@ -89,6 +98,10 @@ class InputSpec(ABC):
             FrameError: it cannot be read, or is of another kind, type or shape.
             RuntimeMissingError: a package that is needed to read it is not installed.
         """
+
+    @abstractmethod
+    def load_file(self, data: bytes, name: str) -> Frame:
+        """A frame from a file's bytes, under the name that it has where it came from; errors as those of `load`."""
 
     def values(self, frame: FrameLike) -> RawFrame:
         """The frame's values alone, where nothing else of it is needed; errors as those of `load`."""
@@ -220,6 +233,10 @@ class ImageInput(InputSpec):
         """The frame as pixels."""
         return load_frame(frame)
 
+    def load_file(self, data: bytes, name: str) -> Frame:
+        """The picture in a file's bytes."""
+        return load_image_file(data, name)
+
     def values(self, frame: FrameLike) -> RawFrame:
         """The frame's pixels."""
         return load_pixels(frame)
@@ -286,6 +303,12 @@ class SignalInput(InputSpec):
         from .signals import load_signal
 
         return load_signal(frame, self.channels)
+
+    def load_file(self, data: bytes, name: str) -> Frame:
+        """The window in a file's bytes."""
+        from .signals import load_signal
+
+        return load_signal(data, self.channels, name)
 
     def quality(self, values: RawFrame) -> SignalQuality:
         """Length, flat channels and clipping."""

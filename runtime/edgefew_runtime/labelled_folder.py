@@ -40,6 +40,7 @@ class LabelledFolder:
         sources: int64 [n], a number for each source; None if no pattern was given, and then every frame stands for
             itself.
         groups: int64 [c], a number for each class's parent folder.
+        roots: int64 [c], which of several folders that were given together it is of; 0 for a single one.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class LabelledFolder:
     labels: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.int64]
+    roots: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -67,6 +69,7 @@ class LabelledFolder:
             np.searchsorted(wanted, self.labels[kept]),
             None if self.sources is None else self.sources[kept],
             self.groups[wanted],
+            self.roots[wanted],
         )
         return folder, kept
 
@@ -145,7 +148,69 @@ def read_labelled_folder(
         _number(names, classes),
         _sources([p.name for p in paths], source_pattern),
         _number(parents, sorted(set(parents))),
+        np.zeros(len(classes), np.int64),
     )
+
+
+def read_labelled_folders(
+    roots: Sequence[Path], source_pattern: str | None = None, exclude: Sequence[str] = (), kind: str | None = None
+) -> LabelledFolder:
+    """The images or signals under several roots as one folder, below the folder that holds them all.
+
+    A class's name begins with its root's, or where two have the same name with its path from there; no source is in two
+    roots. For a single root what `read_labelled_folder` gives.
+
+    Raises:
+        DataError: as `read_labelled_folder`; a root holds another, or frames of another kind than the first.
+    """
+    if len(roots) == 1:
+        return read_labelled_folder(roots[0], source_pattern, exclude, kind)
+    folders = [read_labelled_folder(root, source_pattern, (), kind) for root in roots]
+    places = [root.resolve() for root in roots]
+    for place, folder in zip(places, folders, strict=True):
+        if len(same := [other for other in places if place.is_relative_to(other)]) > 1:
+            raise DataError(f"{place} was given together with {', '.join(map(str, same))}. Give each folder once.")
+        if folder.kind != folders[0].kind:
+            raise DataError(f"{folder.root} holds {folder.kind}s and {folders[0].root} {folders[0].kind}s.")
+    above = Path(os.path.commonpath(places))
+    paths = [place.relative_to(above) for place in places]
+    prefixes = [Path(path.name) for path in paths]
+    if len(set(prefixes)) < len(prefixes):
+        prefixes = paths
+    files: list[str] = []
+    classes: list[str] = []
+    parts: dict[str, list[npt.NDArray[np.int64]]] = {"labels": [], "sources": [], "groups": [], "roots": []}
+    sources = groups = 0
+    for number, folder in enumerate(folders):
+        parts["labels"].append(folder.labels + len(classes))
+        parts["groups"].append(folder.groups + groups)
+        parts["roots"].append(folder.roots + number)
+        groups += int(folder.groups.max()) + 1
+        if folder.sources is not None:
+            parts["sources"].append(folder.sources + sources)
+            sources += int(folder.sources.max()) + 1
+        files += [(paths[number] / file).as_posix() for file in folder.files]
+        classes += [(prefixes[number] / name).as_posix() for name in folder.classes]
+    whole = LabelledFolder(
+        above,
+        folders[0].kind,
+        tuple(files),
+        tuple(classes),
+        np.concatenate(parts["labels"]),
+        np.concatenate(parts["sources"]) if source_pattern is not None else None,
+        np.concatenate(parts["groups"]),
+        np.concatenate(parts["roots"]),
+    )
+    kept = np.ones(len(classes), bool)
+    for pattern in exclude:
+        left_out = np.array([fnmatch.fnmatchcase(name, pattern) for name in classes])
+        if not left_out.any():
+            raise DataError(
+                f"--exclude {pattern!r} matches no class in {above}. Check its spelling, upper and lower case; with "
+                "several folders a class's name begins with its folder's."
+            )
+        kept &= ~left_out
+    return whole.select_classes(np.flatnonzero(kept))[0] if exclude else whole
 
 
 _NAMED = {"image": "PNG, JPEG, BMP, WebP", "signal": ".npy, .csv"}

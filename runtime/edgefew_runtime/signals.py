@@ -30,7 +30,7 @@ _TAKES = "This bundle takes windows of a signal."
 _EXPECTED_CSV = "A row of numbers for each sample was expected, with commas between channels and no header."
 
 
-def load_signal(frame: FrameLike, channels: int | None = None) -> Frame:
+def load_signal(frame: FrameLike, channels: int | None = None, name: str = "bytes") -> Frame:
     """The window as raw samples; anything but finite numbers [samples, channels] is refused.
 
     >>> load_signal(np.arange(6), channels=1).values.shape
@@ -40,10 +40,13 @@ def load_signal(frame: FrameLike, channels: int | None = None) -> Frame:
         frame: an array of floats or integers, [samples, channels] or [samples]; a path or the bytes of a file: .npy, or
             CSV with a row for each sample and a column for each channel.
         channels: how many are expected; any number if not given.
+        name: what bytes are called.
 
     Raises:
         FrameError: no such file, not a signal, not finite, empty, too large, or of another number of channels.
     """
+    if isinstance(frame, Frame):
+        return Frame(_samples(frame.values, frame.name, channels), frame.name)
     if isinstance(frame, np.ndarray):
         if hasattr(frame, "mask"):  # without loading numpy.ma to ask
             raise FrameError("A masked array was given; what is masked has no value. Fill it (array.filled) first.")
@@ -54,7 +57,7 @@ def load_signal(frame: FrameLike, channels: int | None = None) -> Frame:
         if path.suffix.lower() not in SIGNAL_SUFFIXES:
             raise FrameError(f"{name} is not a signal that can be read (.npy or .csv was expected). {_TAKES}")
     elif isinstance(frame, (bytes, bytearray, memoryview)):
-        name, data = "bytes", bytes(frame)
+        data = bytes(frame)
     else:
         raise FrameError(
             f"A frame of type {type(frame).__name__} was given. {_TAKES} Give a path, the bytes of a .npy or .csv "

@@ -7,13 +7,23 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
-from edgefew_runtime import Classifier, EdgeFewError, FrameError, GalleryMismatchError, ProviderError, Task, head
+from edgefew_runtime import (
+    Answer,
+    Classifier,
+    EdgeFewError,
+    FrameError,
+    GalleryMismatchError,
+    ProviderError,
+    Task,
+    head,
+)
 from PIL import Image
 
 from tests.conftest import draw_class
@@ -261,3 +271,14 @@ def test_a_class_whose_examples_cancel_out_never_wins(bundle: Path) -> None:
         classifier.enroll("figure 51", frame(51, 0))
         answer = classifier.classify(frame(50, 0))
         assert (answer.label, answer.probability) == ("figure 51", 1.0)
+
+
+def test_an_answer_is_a_value_that_nobody_changes() -> None:
+    answer = Answer("stop", 0.9, 0.8, True, "go", 0.1, 0.7)
+    assert answer == Answer("stop", 0.9, 0.8, known=True, runner_up="go", margin=0.1, threshold=0.7, labels=None)
+    assert answer != replace(answer, known=False)
+    assert str(answer) == "stop"
+    assert str(replace(answer, known=False)) == "unknown"
+    assert list(answer.to_dict()) == [field.name for field in fields(Answer)]
+    with pytest.raises(FrozenInstanceError):
+        answer.known = False  # type: ignore[misc]

@@ -73,6 +73,15 @@ class GalleryReader:
         with self._database.reading() as db:
             return queries.examples(db, "class_id IS ?", None if label is None else queries.find(db, label))
 
+    def example(self, number: int) -> EnrolledExample:
+        """One example, of a class, of what a class is not, or a stranger.
+
+        Raises:
+            UnknownClassError: no example of that number is enrolled.
+        """
+        with self._database.reading() as db:
+            return queries.example(db, number)[0]
+
     def content(self, labels: Sequence[str] | None = None) -> dict[str, list[Example]]:
         """The enrolled classes (or these) with their examples, the rejected ones too: what a class pack carries.
 
