@@ -42,6 +42,13 @@ def processor_seconds() -> float:
 @click.argument("options", nargs=-1)
 @click.option("--shape", "shapes", multiple=True, default=["5x1", "20x1"], help="Way x shot; may be given again.")
 @click.option("--episodes", default=1000, show_default=True, help="Test episodes.")
+@click.option(
+    "--strangers",
+    default=5,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Further classes that a test episode asks about.",
+)
 @click.option("--within-group", is_flag=True, help="The classes of a test episode are of one group.")
 @click.option("--exclude", multiple=True, help="Test classes to leave out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the checkpoint here.")
@@ -51,6 +58,7 @@ def main(
     options: tuple[str, ...],
     shapes: tuple[str, ...],
     episodes: int,
+    strangers: int,
     within_group: bool,
     exclude: tuple[str, ...],
     out: Path | None,
@@ -62,7 +70,9 @@ def main(
         before = processor_seconds()
         trained = edgefew("train", "--config", recipe, "--out", checkpoint, *options)
         spent = processor_seconds() - before
-        asked = ["--source-pattern", settings["source-pattern"], "--episodes", episodes]
+        asked = ["--episodes", episodes, "--strangers", strangers]
+        if "source-pattern" in settings:
+            asked += ["--source-pattern", settings["source-pattern"]]
         asked += ["--within-group"] * within_group + [f"--exclude={pattern}" for pattern in exclude]
         rows = []
         for shape in shapes:
@@ -70,12 +80,13 @@ def main(
             measured = {"way": int(way), "shot": int(shot)}
             for name, model in (("accuracy", checkpoint), ("raw", "raw-pixels")):
                 result = edgefew("evaluate", model, test, "--way", way, "--shot", shot, *asked)
-                measured[name] = {key: result[key] for key in ("accuracy", "ci95", "episodes", "seed")}
+                measured[name] = {key: result[key] for key in ("accuracy", "ci95", "episodes", "seed", "open_set")}
             rows.append(measured)
     told = {
         "recipe": recipe.stem,
         "options": " ".join(options),
         "within_group": within_group,
+        "test": test.name,
         "steps": trained["episodes"],
         "seconds": round(trained["seconds"], 1),
         "processor_seconds": round(spent, 1),

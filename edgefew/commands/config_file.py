@@ -60,9 +60,12 @@ def settings(path: Path, command: click.Command, arguments: tuple[str, ...]) -> 
     if unknown := sorted(set(given) - set(known)):
         raise TrainingError(f"{path} has {', '.join(unknown)}; known are: {', '.join(sorted(known))}.")
     for name, value in given.items():
-        wanted = (list,) if isinstance(known[name], click.Option) and known[name].multiple else (str, int, float)
+        several = (list, str) if known[name].nargs == -1 else (list,)
+        takes_list = known[name].nargs == -1 or (isinstance(known[name], click.Option) and known[name].multiple)
+        wanted = several if takes_list else (str, int, float)
         if not isinstance(value, wanted):
-            raise TrainingError(
-                f"{path}: {name} is {value!r}; a {'list' if wanted == (list,) else 'value'} was expected."
-            )
-    return {str(known[name].name): value for name, value in given.items()}
+            raise TrainingError(f"{path}: {name} is {value!r}; a {'list' if takes_list else 'value'} was expected.")
+    return {
+        str(known[name].name): [value] if known[name].nargs == -1 and isinstance(value, str) else value
+        for name, value in given.items()
+    }

@@ -37,11 +37,12 @@ device_option = click.option(
 )
 
 
-def tell_bad(skip_bad: bool) -> Callable[[FrameError], None]:
-    """What to do with a frame that cannot be read: tell and go on, or stop and say how to go on."""
+def tell_bad(skip_bad: bool, quiet: bool = False) -> Callable[[FrameError], None]:
+    """What to do with a frame that cannot be read: tell, unless quiet, and go on; or stop and say how to go on."""
 
     def skip(error: FrameError) -> None:
-        click.echo(f"skipped: {error}", err=True)
+        if not quiet:
+            click.echo(f"skipped: {error}", err=True)
 
     def stop(error: FrameError) -> None:
         raise FrameError(f"{error} Use --skip-bad to leave such files out.")

@@ -16,7 +16,6 @@ from edgefew_runtime.input_spec import NORMALIZATIONS
 
 from .config_file import config_option
 from .options import (
-    data_argument,
     device_option,
     exclude_option,
     skip_bad_option,
@@ -28,10 +27,11 @@ if TYPE_CHECKING:
     from edgefew_export.checkpoint import Checkpoint
 
     from edgefew.training.loop import Step
+    from edgefew.training.processes import Processes
 
 
 @click.command()
-@data_argument
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @config_option("data")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the checkpoint goes.")
 @click.option("--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals.")
@@ -75,6 +75,23 @@ if TYPE_CHECKING:
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
 @click.option("--query", default=2, show_default=True, help="Queries of each class.")
 @click.option(
+    "--both-ways", is_flag=True, help="The queries of an episode are also examples, and the support is asked."
+)
+@click.option(
+    "--group-share",
+    default=0.0,
+    type=click.FloatRange(0, 1),
+    show_default=True,
+    help="The share of episodes whose classes are of one group, or of as few as have enough: the folder above the "
+    "classes' own, as of the characters of an alphabet.",
+)
+@click.option(
+    "--accumulate",
+    default=1,
+    show_default=True,
+    help="Batches or episodes of one step in each process; their gradients are averaged.",
+)
+@click.option(
     "--kind",
     type=click.Choice(["image", "signal"]),
     help="What the folder holds. Default: what is found in it.",
@@ -104,14 +121,27 @@ if TYPE_CHECKING:
     help="Decides the split, weights, episodes, augmentation.",
 )
 @device_option
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="What the network computes in while it learns; auto takes bf16 on a GPU that has it. Weights stay fp32.",
+)
+@click.option("--compile", is_flag=True, help="Compile the network by torch.compile, which needs a C++ compiler.")
 @source_pattern_option
 @exclude_option
 @skip_bad_option
+@click.option(
+    "--tensorboard",
+    type=click.Path(path_type=Path),
+    help="A folder for a log that TensorBoard reads, too; needs the extra tensorboard.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training; give the same options.")
 @click.option("--replace", "overwrite", is_flag=True, help="Start anew over a checkpoint that is there.")
 @json_option
 def train(
-    data: Path,
+    data: tuple[Path, ...],
     out: Path,
     source_pattern: str | None,
     exclude: tuple[str, ...],
@@ -121,19 +151,25 @@ def train(
     as_json: bool,
     kind: str | None,
     init: Path | None,
+    tensorboard: Path | None,
     **settings: Any,
 ) -> None:
-    """Train a backbone on a labelled folder: a class is a folder that holds images, or windows of a signal.
+    """Train a backbone on labelled folders: a class is a folder that holds images, or windows of a signal.
+
+    Of several folders, each gives as many episodes as the others, however many classes it has.
 
     First, if wanted, it learns to tell all training classes apart (pre-training); then, in episodes, to tell classes
     apart from a few examples (meta-training). Some classes are held out: they choose the best checkpoint, which is the
-    one kept. Ctrl-C stops and keeps everything for --resume. A log as CSV lies beside the checkpoint.
+    one kept. Ctrl-C stops and keeps everything for --resume. A log as CSV lies beside the checkpoint. Started by
+    torchrun, several processes train together.
     """
     from edgefew_export.checkpoint import read_checkpoint
-    from edgefew_export.labelled_folder import read_frames, read_labelled_folder
+    from edgefew_export.labelled_folder import read_frames, read_labelled_folders
 
     from edgefew.training.config import TrainingConfig
+    from edgefew.training.loop import choose_device
     from edgefew.training.loop import train as run_training
+    from edgefew.training.processes import joined
 
     if settings["episodes"] is None and settings["minutes"] is None:
         settings["minutes"] = 10.0
@@ -141,7 +177,7 @@ def train(
     if init is not None and settings["pretrained"]:
         raise click.UsageError("--init and --pretrained both say where to start from; give one of them.")
     start = None if init is None else read_checkpoint(init)
-    folder = read_labelled_folder(data, source_pattern, exclude, kind)
+    folder = read_labelled_folders(data, source_pattern, exclude, kind)
     _refuse_foreign(folder.kind, settings)
     if start is not None:
         _take_over(start, folder.kind, settings)
@@ -149,19 +185,30 @@ def train(
         settings["channels"] = next(read_frames(folder, tell_bad(skip_bad)))[1].shape[1]
     settings |= {"source_pattern": source_pattern, "exclude": exclude}
     config = TrainingConfig(kind=folder.kind, **{name: value for name, value in settings.items() if value is not None})
-    bar = _ProgressBar()
-    before = {number: signal.signal(number, bar.stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        trained = run_training(
-            folder, out, config, init=start, resume=resume, on_bad=tell_bad(skip_bad), on_step=bar.update
-        )
-    except KeyboardInterrupt:
-        click.echo(f"stopped; everything is kept. Go on: the same command with --resume ({out})", err=True)
-        sys.exit(130)
-    finally:
-        bar.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with joined(choose_device(config.device)) as processes:
+        bar = _ProgressBar(processes)
+        before = {number: signal.signal(number, bar.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            trained = run_training(
+                folder,
+                out,
+                config,
+                init=start,
+                resume=resume,
+                on_bad=tell_bad(skip_bad, quiet=not processes.is_first),
+                on_step=bar.update,
+                processes=processes,
+                tensorboard=tensorboard,
+            )
+        except KeyboardInterrupt:
+            bar.say(f"stopped; everything is kept. Go on: the same command with --resume ({out})")
+            sys.exit(130)
+        finally:
+            bar.close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if not processes.is_first:
+        return
     if as_json:
         print_json({"checkpoint": str(out), **trained.__dict__})
         return
@@ -212,23 +259,32 @@ def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
 class _ProgressBar:
     """Share of the budget, time left, loss and accuracy; on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes) -> None:
         from tqdm import tqdm
 
+        self._processes = processes
         self._bar = tqdm(
             total=100,
             desc="training",
             bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
+            disable=not processes.is_first,
         )
         self._validation = ""
         self._stopping = False
 
+    def say(self, text: str) -> None:
+        """Tell it once, however many processes there are."""
+        if self._processes.is_first:
+            click.echo(text, err=True)
+
     def stop(self, signum: int, frame: FrameType | None) -> None:
         """End the run after the present episode; asked a second time, at once."""
-        if self._stopping:
+        if self._stopping and self._processes.count == 1:  # torchrun passes on a Ctrl-C that the terminal gave, too
             raise SystemExit(128 + signum)
+        if not self._stopping:
+            once_more = "; once more to stop at once" if self._processes.count == 1 else ""
+            self.say(f"\nstopping after the present episode{once_more}")
         self._stopping = True
-        click.echo("\nstopping after the present episode; once more to stop at once", err=True)
 
     def update(self, step: Step) -> None:
         if step.validation is not None:

@@ -13,6 +13,7 @@ from .augmentations import AUGMENTATIONS
 from .heads import HEADS
 
 ROTATIONS = ("none", "classes", "predict")
+PRECISIONS = ("auto", "fp32", "bf16")
 PUBLISHED = ("efficientnet_lite0",)
 PRETRAINING, META_TRAINING = "pre-training", "meta-training"
 
@@ -35,6 +36,9 @@ class TrainingConfig:
         way: classes in an episode.
         shot: support examples of each class.
         query: queries of each class.
+        both_ways: the queries of an episode are also examples, and the support is asked.
+        group_share: the share of episodes whose classes are of one group, or of as few as have enough, 0 to 1.
+        accumulate: batches or episodes of one step in each process; their gradients are averaged.
         image_size: of images, pixels a side that the backbone sees.
         channels: of images 1 (grey) or 3 (RGB); of signals those of a window.
         samples: of signals, how many a window is resampled to.
@@ -47,6 +51,8 @@ class TrainingConfig:
         exclude: which classes were left out.
         seed: decides the split, the first weights, the episodes and the augmentation.
         device: "auto", "cpu" or "cuda".
+        precision: one of `PRECISIONS`: what the network computes in while it learns.
+        compile: whether torch.compile compiles the network.
     """
 
     kind: str = "image"
@@ -61,6 +67,9 @@ class TrainingConfig:
     way: int = 20
     shot: int = 1
     query: int = 2
+    both_ways: bool = False
+    group_share: float = 0.0
+    accumulate: int = 1
     image_size: int = 32
     channels: int = 3
     samples: int = 256
@@ -73,6 +82,8 @@ class TrainingConfig:
     exclude: tuple[str, ...] = ()
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.episodes is None and self.minutes is None:
@@ -82,6 +93,7 @@ class TrainingConfig:
         for name, given, known in (
             ("head", self.head, sorted(HEADS)),
             ("rotations", self.rotations, ROTATIONS),
+            ("precision", self.precision, PRECISIONS),
             ("augment", self.augment, sorted(AUGMENTATIONS[self.kind])),
         ):
             if given not in known:
@@ -95,10 +107,13 @@ class TrainingConfig:
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
                 f"weights for {', '.join(PUBLISHED)} with 3."
             )
-        if not 0 <= self.pretrain_share <= 1:
-            raise TrainingError(f"--pretrain-share {self.pretrain_share} was given; 0 to 1 was expected.")
+        for name, share in (("pretrain-share", self.pretrain_share), ("group-share", self.group_share)):
+            if not 0 <= share <= 1:
+                raise TrainingError(f"--{name} {share} was given; 0 to 1 was expected.")
         if self.batch_size < 2:
             raise TrainingError(f"--batch-size {self.batch_size} was given; at least 2 was expected.")
+        if self.accumulate < 1:
+            raise TrainingError(f"--accumulate {self.accumulate} was given; at least 1 was expected.")
         if not 0 <= self.mixup < math.inf:
             raise TrainingError(f"--mixup {self.mixup} was given; 0 (none) or more was expected.")
         if not 16 <= self.samples <= 65536:

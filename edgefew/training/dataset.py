@@ -1,9 +1,10 @@
-"""A labelled folder as tensors, held once and in memory; classes split in training and validation."""
+"""A labelled folder as tensors, held once; classes split in training and validation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from edgefew_export.evaluation import batches
 from edgefew_export.labelled_folder import LabelledFolder, read_frames
 from edgefew_export.preprocessing import preprocessing_of, resize
 from edgefew_runtime import DataError, FrameError, InputSpec
+
+from .frame_store import MAPPED_BYTES, FrameStore
 
 VALIDATION_SHARE = 0.15
 MIN_VALIDATION_CLASSES = 4
@@ -29,12 +32,18 @@ class Frames:
         labels: int64 [n].
         sources: int64 [n], or None.
         classes: how many.
+        groups: int64 [classes], a number for each class's parent folder.
+        roots: int64 [classes], which of the folders that were given it is of.
+        is_mapped: whether the values lie in a file, being too many for the memory of a GPU, too.
     """
 
     values: torch.Tensor
     labels: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int64] | None
     classes: int
+    groups: npt.NDArray[np.int64]
+    roots: npt.NDArray[np.int64]
+    is_mapped: bool = False
 
     def held_out(self) -> HeldOut:
         """As many of them as a checkpoint should carry: the same number of each class, spread over its sources."""
@@ -91,20 +100,38 @@ def load_frames(
     folder: LabelledFolder,
     spec: InputSpec,
     on_bad: Callable[[FrameError], None] | None,
+    scratch: Path,
+    mapped_bytes: int = MAPPED_BYTES,
 ) -> Frames:
     """The folder's frames as the backbone sees them, before normalisation.
 
+    Args:
+        folder: the data.
+        spec: what the backbone takes.
+        on_bad: called for an unreadable frame, which is left out.
+        scratch: a folder with room for frames that take more than `mapped_bytes`.
+        mapped_bytes: see `FrameStore`.
+
     Raises:
         FrameError: a frame cannot be read and `on_bad` is None.
+        TrainingError: `scratch` has no room.
     """
     kept: list[int] = []
-    parts = []
+    store = FrameStore(len(folder), spec, scratch, mapped_bytes)
     preprocessing = preprocessing_of(spec)
     for batch in batches(read_frames(folder, on_bad)):
         kept += [index for index, _ in batch]
         frames = torch.from_numpy(np.stack([resize(frame, spec) for _, frame in batch]))
-        parts.append(preprocessing.select_channels(frames).to(frames.dtype))
-    if not parts:
+        store.add(preprocessing.select_channels(frames).to(frames.dtype).numpy())
+    if not kept:
         raise DataError(f"No {folder.kind} in {folder.root} could be read. Check the files.")
     sources = None if folder.sources is None else folder.sources[kept]
-    return Frames(torch.cat(parts), folder.labels[kept], sources, len(folder.classes))
+    return Frames(
+        store.values(),
+        folder.labels[kept],
+        sources,
+        len(folder.classes),
+        folder.groups,
+        folder.roots,
+        store.is_mapped,
+    )

@@ -21,9 +21,16 @@ _EMBED_BATCH = 256
 
 
 class Learner(nn.Module):
-    """The network, the head of its episodes, and that of its pre-training if there is any."""
+    """The network, the head of its episodes, and that of its pre-training if there is any.
 
-    def __init__(self, config: TrainingConfig, spec: InputSpec, classes: int) -> None:
+    Args:
+        config: what to learn.
+        spec: what the backbone takes.
+        classes: how many pre-training tells apart.
+        bf16: whether the network computes in bfloat16 while it learns; weights and heads stay float32.
+    """
+
+    def __init__(self, config: TrainingConfig, spec: InputSpec, classes: int, *, bf16: bool = False) -> None:
         super().__init__()
         self.head = build_head(config.head)
         self.settings = {"centred": True} if self.head.centred else {}
@@ -34,6 +41,28 @@ class Learner(nn.Module):
             if config.pretrain_share
             else None
         )
+        self._bf16 = bf16
+        self._features = torch.compile(self.network.features) if config.compile else self.network.features
+
+    def features(self, frames: torch.Tensor) -> torch.Tensor:
+        """What the backbone makes of frames as they came, to learn from: float32 [n, d], not yet of unit length.
+
+        Raises:
+            TrainingError: it cannot be compiled here.
+        """
+        try:
+            with torch.autocast(frames.device.type, torch.bfloat16, enabled=self._bf16):
+                return self._features(frames).float()
+        except RuntimeError as error:
+            from torch._dynamo.exc import TorchDynamoException  # takes a second, so not before it is needed
+
+            if not isinstance(error, TorchDynamoException):
+                raise
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise TrainingError(
+                f"--compile was given, but the network cannot be compiled here: {reason} "
+                "Install a C++ compiler (such as g++), or leave it out."
+            ) from None
 
     def start_from(self, checkpoint: Checkpoint) -> None:
         """Give the backbone another checkpoint's weights.

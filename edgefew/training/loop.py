@@ -20,11 +20,15 @@ from edgefew_export.evaluation import Evaluation, evaluate
 from edgefew_export.labelled_folder import LabelledFolder
 from edgefew_runtime import DataError, FrameError, InputSpec, TrainingError
 
-from .config import PRETRAINING, TrainingConfig
+from .config import TrainingConfig
 from .dataset import Frames, load_frames, split_classes
 from .learner import Learner
+from .processes import Processes
 from .resume import ResumeState, optimizer_tensors, restore_optimizer
-from .steps import episode_loss, pretraining_loss
+from .running_means import RunningMeans
+from .steps import StepLoss
+from .tensorboard_log import TensorBoardLog
+from .training_episodes import TrainingEpisodes
 from .training_frames import TrainingFrames
 
 VALIDATE_EVERY = 200
@@ -82,6 +86,8 @@ def train(
     on_bad: Callable[[FrameError], None] | None = None,
     on_step: Callable[[Step], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
+    processes: Processes = Processes(),  # noqa: B008
+    tensorboard: Path | None = None,
 ) -> Trained:
     """Train a backbone on a labelled folder and write the best checkpoint to `out`.
 
@@ -101,46 +107,62 @@ def train(
         on_step: told how training stands, after each episode; raising KeyboardInterrupt there stops the run and saves
             its state.
         clock: seconds; a parameter so that tests need not wait.
+        processes: which take part; the first of them writes the files, which all of them must be able to read.
+        tensorboard: a folder for TensorBoard's log, too.
 
     Raises:
         DataError: too few classes or images for such episodes.
-        TrainingError: nothing to resume from, or another run's state; the loss is not finite.
-        KeyboardInterrupt: from `on_step`, after the state was saved.
+        TrainingError: nothing to resume from, or another run's state; the loss is not finite; another process ended.
+        RuntimeMissingError: there is to be a log for TensorBoard, which is not installed.
+        KeyboardInterrupt: from `on_step` in any process, after the state was saved.
     """
+    board = TensorBoardLog(tensorboard if processes.is_first else None)
     device = choose_device(config.device)
     folder.check_kind(config.input())
-    training, validation = _load(folder, config, on_bad)
+    bf16 = choose_precision(config.precision, device) == "bf16"
+    training, validation = _load(folder, config, on_bad, out.parent)
     spec = _measured(config, training)
     frames = TrainingFrames(training, config, device)
     torch.manual_seed(config.seed)
-    learner = Learner(config, spec, frames.classes)
+    learner = Learner(config, spec, frames.classes, bf16=bf16)
     if config.pretrained:
         learner.start_from_published()
     if init is not None:
         learner.start_from(init)
-    sampler = EpisodeSampler(
-        frames.labels,
-        sources=frames.sources,
-        way=config.way,
-        shot=config.shot,
-        query=config.query,
-        seed=config.seed,
-    )
+    sampler = TrainingEpisodes(frames, config)
     validator = _validation_sampler(validation, config)
     learner.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
     run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
     run["init_sha256"] = None if init is None else init.sha256
+    run |= {"processes": processes.count, "precision": "bf16" if bf16 else "fp32"}
     run["sources"] = None if folder.sources is None else hashlib.sha256(folder.sources.tobytes()).hexdigest()
+    processes.check_same(run)
     loop = _Loop(
-        config, spec, learner, optimizer, training, frames, validation, validator, sampler, out, run, clock, on_step
+        config,
+        spec,
+        learner,
+        optimizer,
+        training,
+        frames,
+        validation,
+        validator,
+        sampler,
+        out,
+        run,
+        clock,
+        on_step,
+        processes,
+        board,
     )
     if resume:
         loop.restore()
-    else:
+    elif processes.is_first:
         loop.start_anew()
-    loop.run()
-    loop.resume_path.unlink(missing_ok=True)
+    with board:
+        loop.run()
+    if processes.is_first:
+        loop.resume_path.unlink(missing_ok=True)
     return Trained(
         loop.episode,
         loop.seconds(),
@@ -167,6 +189,20 @@ def choose_device(device: str) -> str:
     return "cuda" if device in ("auto", "cuda") and available else "cpu"
 
 
+def choose_precision(precision: str, device: str) -> str:
+    """What the network computes in, "bf16" or "fp32"; "auto" takes bfloat16 on a GPU that has it.
+
+    Raises:
+        TrainingError: bf16 was asked for and the GPU has none.
+    """
+    if device == "cpu":
+        return "bf16" if precision == "bf16" else "fp32"
+    has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and not has_it:
+        raise TrainingError("--precision bf16 was asked for, but the GPU does not compute in bfloat16. Use auto.")
+    return "bf16" if precision != "fp32" and has_it else "fp32"
+
+
 class _Loop:
     """One run, from its first or its next episode to its last."""
 
@@ -180,16 +216,19 @@ class _Loop:
         frames: TrainingFrames,
         validation: Frames,
         validator: EpisodeSampler,
-        sampler: EpisodeSampler,
+        sampler: TrainingEpisodes,
         out: Path,
         run: dict[str, Any],
         clock: Callable[[], float],
         on_step: Callable[[Step], None],
+        processes: Processes,
+        board: TensorBoardLog,
     ) -> None:
         self.config, self.spec, self.out = config, spec, out
         self.learner, self.optimizer = learner, optimizer
-        self.training, self.frames, self.sampler = training, frames, sampler
-        self.validation, self.validator = validation, validator
+        self.training, self.frames, self.processes = training, frames, processes
+        self.losses = processes.wrap(StepLoss(learner, frames, sampler, config), parts_rest=config.pretrain_share > 0)
+        self.validation, self.validator, self.board = validation, validator, board
         self.run_description, self.clock, self.on_step = run, clock, on_step
         self.resume_path = out.with_name(out.name + ".resume")
         self.log_path = out.with_name(out.name + ".log.csv")
@@ -205,40 +244,42 @@ class _Loop:
         losses: list[float] = []
         rights: list[float] = []
         self.learner.train()
-        while (progress := self.config.progress(self.episode, self.seconds())) < 1 or self.best < 0:
+        seconds = self.processes.from_first(self.seconds())
+        while (progress := self.config.progress(self.episode, seconds)) < 1 or self.best < 0:
             stage, done = self.config.stage(progress)
             try:
-                loss, right = self._step(stage, done)
+                loss, right, seconds = self._step(stage, done)
             except DataError:
                 self._save_state()  # an episode that cannot be drawn must not cost those before it
                 raise
             self.episode += 1
             losses.append(loss)
             rights.append(right)
-            progress = self.config.progress(self.episode, self.seconds())
+            progress = self.config.progress(self.episode, seconds)
             evaluation = None
-            if self.episode % VALIDATE_EVERY == 0 or progress >= 1 or self.config.stage(progress)[0] != stage:
-                evaluation = self._validate()
+            due = self.episode % VALIDATE_EVERY == 0 or progress >= 1 or self.config.stage(progress)[0] != stage
+            if due:
+                evaluation = self._validate() if self.processes.is_first else None
+                self.best = self.processes.from_first(self.best)
             step = Step(
-                self.episode,
-                stage,
-                progress,
-                self.seconds(),
-                float(np.mean(losses)),
-                float(np.mean(rights)),
-                evaluation,
+                self.episode, stage, progress, seconds, float(np.mean(losses)), float(np.mean(rights)), evaluation
             )
             if evaluation is not None:
                 self._write_log(step)
+                self.board.write(step)
+            if due:
                 losses, rights = [], []
-            if evaluation is not None or self.seconds() - self._saved_at > SAVE_SECONDS:
+            if due or seconds - self._saved_at > SAVE_SECONDS:
                 self._save_state()
+            interrupted = False
             try:
                 self.on_step(step)
             except KeyboardInterrupt:
+                interrupted = True
+            if self.processes.any(interrupted):
                 # Between two episodes the state is whole. An interrupt inside one is not saved: half a step is none.
                 self._save_state()
-                raise
+                raise KeyboardInterrupt
 
     def start_anew(self) -> None:
         """Put away what an earlier run left; its checkpoint stays until this run's first one takes its place.
@@ -277,21 +318,32 @@ class _Loop:
         # If the best checkpoint was taken away meanwhile, the next one is the best there is.
         self.best = state.best_accuracy if self.out.exists() else -1.0
 
-    def _step(self, stage: str, done: float) -> tuple[float, float]:
+    def _step(self, stage: str, done: float) -> tuple[float, float, float]:
+        """Loss, share right (means over the step's batches in all processes), and the first process's seconds."""
         rate = self.config.learning_rate * min(1.0, (self.episode + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if stage == PRETRAINING:
-            loss, right = pretraining_loss(self.learner, self.frames, self.config, self.episode)
-        else:
-            loss, right = episode_loss(self.learner, self.frames, self.sampler, self.episode)
+        count, processes = self.config.accumulate, self.processes
+        means = RunningMeans(self.learner.network.backbone) if count * processes.count > 1 else None
+        told = torch.zeros(2, dtype=torch.float64, device=self.frames.device)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        for part in range(count):
+            # The same numbers however the batches of a step are spread over processes.
+            number = (self.episode * count + part) * processes.count + processes.rank
+            with processes.gradients(self.losses, average=part == count - 1):
+                loss, right = self.losses(stage, number)
+                (loss / count).backward()
+            told += torch.stack([loss.detach(), right]) / count
+            if means:
+                means.end_batch()
+        if means:
+            means.end_step(count, processes)
         self.optimizer.step()
-        value = float(loss.detach())
+        value, share = processes.mean(told).tolist()
+        seconds = processes.from_first(self.seconds())
         if not math.isfinite(value):
             raise TrainingError(f"The loss became {value} at step {self.episode}. Try a lower --learning-rate.")
-        return value, float(right)
+        return value, share, seconds
 
     def _validate(self) -> Evaluation:
         embeddings = self.learner.embed(self.validation.values, self.frames.device)
@@ -305,6 +357,8 @@ class _Loop:
         config = self.config
         described = {
             "config": config.to_dict(),
+            "processes": self.processes.count,
+            "precision": self.run_description["precision"],
             "data_sha256": self.run_description["data_sha256"],
             "init_sha256": self.run_description["init_sha256"],
             "classes": self.training.classes,
@@ -326,6 +380,8 @@ class _Loop:
 
     def _save_state(self) -> None:
         self._saved_at = self.seconds()
+        if not self.processes.is_first:
+            return
         ResumeState(
             self.episode,
             self.seconds(),
@@ -351,12 +407,13 @@ def _load(
     folder: LabelledFolder,
     config: TrainingConfig,
     on_bad: Callable[[FrameError], None] | None,
+    scratch: Path,
 ) -> tuple[Frames, Frames]:
     chosen, held = split_classes(folder, config.seed)
     parts = []
     for classes in (chosen, held):
         part, _ = folder.select_classes(classes)
-        parts.append(load_frames(part, config.input(), on_bad))
+        parts.append(load_frames(part, config.input(), on_bad, scratch))
     return parts[0], parts[1]
 
 

@@ -22,6 +22,8 @@ class TrainingFrames:
         labels: int64 [n], or [4 n] with the turned ones after the others.
         sources: int64, as many, or None.
         classes: how many.
+        groups: int64 [classes], of each class; the turned classes of a group are a group of their own.
+        roots: int64 [classes], which of the folders that were given each is of.
     """
 
     def __init__(self, frames: Frames, config: TrainingConfig, device: str) -> None:
@@ -29,8 +31,10 @@ class TrainingFrames:
         self.labels = np.concatenate([frames.labels + turn * frames.classes for turn in range(turns)])
         self.sources = None if frames.sources is None else np.tile(frames.sources, turns)
         self.classes = turns * frames.classes
+        self.groups = np.concatenate([frames.groups + turn * (int(frames.groups.max()) + 1) for turn in range(turns)])
+        self.roots = np.tile(frames.roots, turns)
         self.device = device
-        self._values = frames.values.to(device)
+        self._values = frames.values if frames.is_mapped else frames.values.to(device)
         self._augment = AUGMENTATIONS[config.kind][config.augment]
         self._seed = config.seed
         self._generator = torch.Generator(device=device)
@@ -44,11 +48,17 @@ class TrainingFrames:
             quarters: by how many quarters each is turned besides.
         """
         count = len(self._values)
-        frames = self._values[torch.from_numpy(index % count).to(self.device)].float()
+        rows = torch.from_numpy(index % count)
+        on_device = self._values.device.type == self.device
+        frames = (self._values[self._sent(rows)] if on_device else self._sent(self._values[rows])).float()
         frames = _turned(frames, (index // count + quarters) % QUARTERS)
         self._generator.manual_seed(self._seed * 1_000_003 + step)
         frames = self._augment(frames, self._generator)
         return frames.contiguous(memory_format=_LAYOUTS.get(frames.ndim, torch.contiguous_format))
+
+    def _sent(self, values: torch.Tensor) -> torch.Tensor:
+        """On the training device; a GPU fetches them while this goes on."""
+        return values.pin_memory().to(self.device, non_blocking=True) if self.device == "cuda" else values
 
 
 def _turned(images: torch.Tensor, quarters: npt.NDArray[np.int64]) -> torch.Tensor:

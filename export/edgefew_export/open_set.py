@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from edgefew_runtime import DataError, head
+from edgefew_runtime.episode_accuracy import episode_scores
 from edgefew_runtime.episodes import EpisodeSampler
 from edgefew_runtime.operating_point import bundle_point
 
@@ -18,6 +19,9 @@ GALLERIES = 200
 
 MAX_WAY = 20
 SHOT = 1
+
+RECALL = 0.9
+"""The share of frames of enrolled classes that must be accepted where false accepts are stated for a recall."""
 
 Labels = npt.NDArray[np.int64]
 
@@ -52,6 +56,37 @@ def open_set(
         "shot": SHOT,
         "auroc": _mean(areas),
         "false_accepts": [found for rate in rates if (found := _crossed(embeddings, labels, sources, rate, seed))],
+    }
+
+
+def episodes_with_strangers(
+    embeddings: head.Embeddings, sampler: EpisodeSampler, way: int, episodes: int
+) -> dict[str, Any]:
+    """How well the queries of enrolled classes and of others are told apart, over the sampler's first episodes.
+
+    Args:
+        embeddings: float32 [n, d].
+        sampler: its episodes have more than `way` classes; the further ones are asked about and not enrolled.
+        way: how many are enrolled.
+        episodes: how many episodes, at least 2.
+
+    Returns:
+        `auroc` of the best score, the mean over episodes, and `false_accepts`, the share of strangers that are
+        accepted at the one threshold which accepts `recall` of all queries of enrolled classes; each with half the
+        width of its 95 % interval over episodes.
+    """
+    known, strangers = [], []
+    for number in range(episodes):
+        episode = sampler.episode(number)
+        best = episode_scores(embeddings, episode.support[:way], episode.query).max(axis=1)
+        known.append(best[: way * sampler.query])
+        strangers.append(best[way * sampler.query :])
+    threshold = np.quantile(np.concatenate(known), 1 - RECALL)
+    return {
+        "strangers": sampler.way - way,
+        "auroc": _mean([_area(own, others) for own, others in zip(known, strangers, strict=True)]),
+        "recall": RECALL,
+        "false_accepts": _mean([float((others >= threshold).mean()) for others in strangers]),
     }
 
 

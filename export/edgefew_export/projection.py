@@ -19,6 +19,9 @@ SHRINKAGE = 0.1
 Ledoit and Wolf, A Well-Conditioned Estimator for Large-Dimensional Covariance Matrices, 2004, with a fixed weight.
 """
 
+WCCN_SHRINKAGE = 0.9
+"""Chosen on six classes of blood cells, of 0.1, 0.5 and 0.9, by accuracy on the other six, both ways round."""
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -87,9 +90,22 @@ def _lda(centred: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt
     return np.asarray(round_within @ between[:, ::-1])
 
 
-def _shrunk(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _wccn(centred: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """All directions, each the shorter the more frames of one class differ in it; the longest first.
+
+    Within-class covariance normalisation: Hatch, Kajarekar, Stolcke, Within-class Covariance Normalization for
+    SVM-based Speaker Recognition, Interspeech 2006; shrunk by far more, for few classes.
+    """
+    means = np.stack([centred[labels == name].mean(axis=0) for name in range(int(labels.max()) + 1)])
+    values, vectors = np.linalg.eigh(_shrunk(np.cov(centred - means[labels], rowvar=False), WCCN_SHRINKAGE))
+    normal = vectors / np.sqrt(values)
+    _, directions = np.linalg.eigh(np.cov(centred @ normal, rowvar=False))
+    return np.asarray(normal @ directions[:, ::-1])
+
+
+def _shrunk(covariance: npt.NDArray[np.float64], weight: float = SHRINKAGE) -> npt.NDArray[np.float64]:
     size = len(covariance)
-    return np.asarray((1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / size * np.eye(size))
+    return np.asarray((1 - weight) * covariance + weight * np.trace(covariance) / size * np.eye(size))
 
 
 @dataclass(frozen=True)
@@ -101,5 +117,6 @@ class _Kind:
 KINDS = {
     "whiten": _Kind(_whitening, lambda frames, classes, features: min(frames - 1, features)),
     "lda": _Kind(_lda, lambda frames, classes, features: min(classes - 1, features)),
+    "wccn": _Kind(_wccn, lambda frames, classes, features: features),
 }
 """Projections by name: how they are fitted, and how many values they can give."""

@@ -56,6 +56,21 @@ def test_within_a_group_all_classes_are_of_one_group() -> None:
     assert seen == {(0,), (1,)}
 
 
+def test_a_group_with_too_few_classes_is_filled_up_from_as_few_others_as_will_do() -> None:
+    groups = np.repeat([0, 1, 2, 3], 3)
+    draws = sampler(groups=groups, fill=True, way=5)
+    seen = [np.bincount(groups[draws.episode(n).classes], minlength=4) for n in range(60)]
+    assert all(sorted(counts) == [0, 0, 2, 3] for counts in seen)
+    assert all(np.array(seen).any(axis=0))
+    small = sampler(groups=groups, fill=True, way=3)
+    assert all(len(set(groups[small.episode(n).classes])) == 1 for n in range(30))
+
+
+def test_only_some_classes_are_drawn_if_asked() -> None:
+    draws = sampler(classes=np.array([1, 3, 4, 7, 8, 11]))
+    assert set(np.concatenate([draws.episode(n).classes for n in range(50)]).tolist()) == {1, 3, 4, 7, 8, 11}
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

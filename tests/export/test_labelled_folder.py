@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgefew_export.labelled_folder import read_frames, read_labelled_folder
+from edgefew_export.labelled_folder import read_frames, read_labelled_folder, read_labelled_folders
 from edgefew_runtime import DataError, FrameError
 from PIL import Image
 
@@ -32,6 +32,46 @@ def test_classes_groups_and_sources(nested: Path) -> None:
     assert folder.sources is not None
     assert folder.sources.tolist() == [0, 1, 2, 3] * 3
     assert all(pixels.shape == (4, 5, 3) for _, pixels in read_frames(folder))
+
+
+def test_several_folders_are_one(nested: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "more" / "invented"
+    for character in range(2):
+        (extra / f"c{character}").mkdir(parents=True)
+        for hand in (1, 2):
+            Image.new("L", (5, 4), 100 + hand).save(extra / f"c{character}" / f"0_{hand}.png")
+    pattern = r"_(\d+)"
+    folder = read_labelled_folders([nested / "Greek", extra], pattern)
+    greek = "Greek/character00", "Greek/character01"
+    assert folder.root == tmp_path.resolve()
+    assert folder.classes == (*greek, "invented/c0", "invented/c1")
+    assert folder.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 2 + [3] * 2
+    assert (folder.groups.tolist(), folder.roots.tolist()) == ([0, 0, 1, 1], [0, 0, 1, 1])
+    assert folder.sources is not None
+    assert folder.sources.tolist() == [0, 1, 2, 3] * 2 + [4, 5] * 2  # the first hand here is none of those there
+    assert [int(pixels[0, 0, 0]) for _, pixels in read_frames(folder)][8:] == [101, 102] * 2
+    alone = read_labelled_folders([nested], pattern)
+    assert alone.classes == read_labelled_folder(nested, pattern).classes
+    assert alone.roots.tolist() == [0, 0, 0]
+    left = read_labelled_folders([nested / "Greek", extra], pattern, ["*/c0", "Greek/*00"])
+    assert left.classes == (greek[1], "invented/c1")
+    assert (left.groups.tolist(), left.roots.tolist()) == ([0, 1], [0, 1])
+    (tmp_path / "other").mkdir()
+    extra.rename(tmp_path / "other" / "Greek")
+    both = read_labelled_folders([nested / "Greek", tmp_path / "other" / "Greek"])
+    assert both.classes[1:3] == ("data/Greek/character01", "other/Greek/c0")
+
+
+def test_folders_that_are_not_one_are_refused(nested: Path, tmp_path: Path) -> None:
+    for twice in ([nested, nested], [nested, nested / "Greek"], [nested / "Latin", nested / "Latin" / ".." / "Latin"]):
+        with pytest.raises(DataError, match="Give each folder once"):
+            read_labelled_folders(twice)
+    (tmp_path / "waves" / "one").mkdir(parents=True)
+    np.save(tmp_path / "waves" / "one" / "a.npy", np.zeros(300, np.float32))
+    with pytest.raises(DataError, match="signals and"):
+        read_labelled_folders([nested, tmp_path / "waves"])
+    with pytest.raises(DataError, match="begins with its folder's"):
+        read_labelled_folders([nested / "Greek", nested / "Latin"], exclude=["character0?"])
 
 
 def test_classes_can_be_left_out_and_selected(nested: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edgefew_export.open_set import open_set
+from edgefew_export.episodes import EpisodeSampler
+from edgefew_export.open_set import RECALL, episodes_with_strangers, open_set
 from edgefew_runtime import Bundle, head
 
 
@@ -32,6 +33,17 @@ def test_thresholds_of_half_the_classes_hold_on_the_other_half() -> None:
     assert loose["accepted"]["mean"] <= 0.2
     assert strict["accepted"]["mean"] < loose["accepted"]["mean"]
     assert strict["recognised"]["mean"] < loose["recognised"]["mean"]
+
+
+@pytest.mark.parametrize(("spread", "area", "accepted"), [(0.1, 1.0, 0.0), (50.0, 0.5, RECALL)])
+def test_classes_that_are_not_enrolled_are_asked_about(spread: float, area: float, accepted: float) -> None:
+    embeddings, labels = clusters(40, 4, spread)
+    sampler = EpisodeSampler(labels, way=15, shot=2, query=2, seed=0)
+    measured = episodes_with_strangers(embeddings, sampler, 5, 200)
+    assert measured["strangers"] == 10
+    assert measured["auroc"]["mean"] == pytest.approx(area, abs=0.03)
+    assert measured["false_accepts"]["mean"] == pytest.approx(accepted, abs=0.05)
+    assert 0 <= measured["auroc"]["ci95"] < 0.05
 
 
 def test_the_same_frames_and_seed_give_the_same_figures() -> None:

@@ -263,13 +263,13 @@ def test_the_published_weights_are_loaded() -> None:
 # ---- projections ---------------------------------------------------------------------------------
 
 
-def features(classes: int, seed: int, frames: int = 12) -> tuple[head.Embeddings, np.ndarray]:
+def features(classes: int, seed: int, frames: int = 12, noise: float = 3) -> tuple[head.Embeddings, np.ndarray]:
     """Classes that differ in few directions, under a common one and strong noise in others."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(classes), frames)
     rows = np.zeros((len(labels), 24))
     rows[:, :6] = rng.normal(size=(classes, 6))[labels] + 0.3 * rng.normal(size=(len(labels), 6))
-    rows[:, 6:] = 3 * rng.normal(size=(len(labels), 18))
+    rows[:, 6:] = noise * rng.normal(size=(len(labels), 18))
     rows[:, 0] += 5
     return head.unit(rows), labels
 
@@ -289,6 +289,17 @@ def test_a_projection_helps_classes_that_it_was_not_fitted_on() -> None:
     lda = fit_projection("lda", rows, labels, 6)
     assert lda.apply(fresh).shape == (240, 6)
     assert nearest_mean(lda.apply(fresh), truth) > plain + 0.2
+
+
+def test_within_class_normalisation_helps_where_the_classes_to_fit_on_are_few() -> None:
+    rows, labels = features(5, seed=1, frames=60, noise=1.5)
+    fresh, truth = features(20, seed=2, noise=1.5)
+    wccn = fit_projection("wccn", rows, labels, None)
+    assert wccn.apply(fresh).shape == (240, 24)  # all that there are, where `lda` has four
+    assert nearest_mean(wccn.apply(fresh), truth) > nearest_mean(fresh, truth) + 0.05
+    # The directions come longest first, so that fewer of them keep the most.
+    spread = ((rows - wccn.mean) @ wccn.matrix).std(axis=0)
+    assert (np.diff(spread) <= 1e-6).all()
 
 
 def test_whitening_leaves_no_direction_larger_than_another() -> None:

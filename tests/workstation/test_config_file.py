@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from edgefew_export.checkpoint import read_checkpoint
 
-from tests.conftest import ROOT, SOURCE_PATTERN, Cli
+from tests.conftest import ROOT, SOURCE_PATTERN, Cli, draw_folder
 
 SETTINGS = """
 image-size = 16
@@ -35,10 +35,23 @@ def test_a_file_says_what_flags_would(training_folder: Path, tmp_path: Path, cli
     assert str(tmp_path) not in json.dumps(resolved)
 
 
+def test_a_file_may_name_several_folders(training_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    more = draw_folder(tmp_path / "more", range(60, 90))
+    file, out = tmp_path / "run.toml", tmp_path / "a.ckpt"
+    data = json.dumps([str(training_folder), str(more)])
+    file.write_text(
+        f"{SETTINGS}data = {data}\nout = {json.dumps(str(out))}\n".replace("figure10?", "more/figure6[5-9]")
+    )
+    result = cli("train", "--config", file, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["classes"] + told["validation_classes"] == len(list(training_folder.iterdir())) + 25
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("image_size = 16", "has image_size; known are: augment, backbone, batch-size"),
+        ("image_size = 16", "has image_size; known are: accumulate, augment, backbone"),
         ("replace = true", "has replace; known are:"),
         ("[training]\nway = 5", "has training; known are:"),
         ("exclude = 'a*'", "exclude is 'a*'; a list was expected"),

@@ -81,3 +81,29 @@ def test_no_readable_image_at_all_is_said(cli: Cli, tmp_path: Path) -> None:
     result = cli("evaluate", "raw-pixels", tmp_path)
     assert "0.png is not an image" in result.stderr
     assert "Use --skip-bad" in result.stderr
+
+
+def test_strangers_are_asked_about_in_the_same_episodes(unseen_folder: Path, cli: Cli) -> None:
+    options = ["--way", 3, "--episodes", 30, "--json"]
+    plain = json.loads(cli("evaluate", "raw-pixels", unseen_folder, *options).stdout)
+    asked = json.loads(cli("evaluate", "raw-pixels", unseen_folder, *options, "--strangers", 2).stdout)
+    measured = asked.pop("open_set")
+    assert {**plain, "seconds": 0} == {**asked, "seconds": 0}
+    assert measured["strangers"] == 2
+    assert 0.5 < measured["auroc"]["mean"] < 1
+    told = cli("evaluate", "raw-pixels", unseen_folder, *options[:-1], "--strangers", 2).stdout
+    assert f"AUROC {measured['auroc']['mean']:.3f}" in told
+    too_many = cli("evaluate", "raw-pixels", unseen_folder, "--way", 3, "--strangers", 500)
+    assert "503 classes" in too_many.stderr
+    assert cli("evaluate", "raw-pixels", unseen_folder, "--strangers", 1, "--episodes", 1).exit_code == 2
+
+
+def test_unlabelled_frames_are_compared_with_the_support_alone(unseen_folder: Path, cli: Cli) -> None:
+    options = ["--way", 3, "--episodes", 30, "--unlabelled", 2, "--distractors", 2]
+    told = json.loads(cli("evaluate", "raw-pixels", unseen_folder, *options, "--json").stdout)
+    assert (told["unlabelled"], told["distractors"]) == (2, 2)
+    assert (told["without"]["way"], told["refined"]["query"], told["refined"]["episodes"]) == (3, 1, 30)
+    assert told["gain"] == pytest.approx(told["refined"]["accuracy"] - told["without"]["accuracy"])
+    assert f"gain {told['gain']:+.1%}" in cli("evaluate", "raw-pixels", unseen_folder, *options).stdout
+    for wrong in (["--distractors", 2], ["--unlabelled", 1, "--strangers", 1]):
+        assert cli("evaluate", "raw-pixels", unseen_folder, *wrong).exit_code == 2

@@ -10,13 +10,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from edgefew_export.checkpoint import read_checkpoint
+from edgefew_export.episodes import Episode, EpisodeSampler
 from edgefew_export.labelled_folder import read_labelled_folder
-from edgefew_runtime import TrainingError
+from edgefew_runtime import DataError, TrainingError
 
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, split_classes
+from edgefew.training.learner import Learner
 from edgefew.training.loop import Step, train
 from edgefew.training.pretraining import Mixture, PretrainingHead
+from edgefew.training.steps import episode_loss
+from edgefew.training.training_episodes import TrainingEpisodes
 from edgefew.training.training_frames import TrainingFrames
 from tests.conftest import SOURCE_PATTERN, Cli, draw_folder
 
@@ -89,7 +93,7 @@ def test_the_pre_training_head_compares_directions() -> None:
 
 def test_quarter_turns_are_further_classes() -> None:
     values = torch.arange(2 * 16).view(2, 1, 4, 4).to(torch.uint8)
-    frames = Frames(values, np.array([0, 1]), np.array([5, 6]), 2)
+    frames = Frames(values, np.array([0, 1]), np.array([5, 6]), 2, np.array([0, 1]), np.array([0, 0]))
     turned = TrainingFrames(frames, config(rotations="classes", augment="none"), "cpu")
     assert (turned.classes, turned.labels.tolist()) == (8, [0, 1, 2, 3, 4, 5, 6, 7])
     assert turned.sources is not None
@@ -100,6 +104,61 @@ def test_quarter_turns_are_further_classes() -> None:
     again = turned.take(np.array([0, 3]), 0, np.array([1, 3]))
     assert torch.equal(again[0], torch.rot90(values[0].float(), 1, (1, 2)))
     assert torch.equal(again[1], values[1].float())  # one quarter by its class and three besides
+
+
+def test_a_share_of_the_episodes_is_of_one_group() -> None:
+    labels, groups = np.repeat(np.arange(12), 4), np.repeat([0, 1, 2], 4)
+    frames = Frames(torch.zeros(48, 1, 4, 4, dtype=torch.uint8), labels, None, 12, groups, np.zeros(12, np.int64))
+    for share in (0.0, 0.5, 1.0):
+        settings = config(rotations="classes", augment="none", way=4, group_share=share)
+        turned = TrainingFrames(frames, settings, "cpu")
+        assert len(set(turned.groups.tolist())) == 12  # an alphabet on its side is another one
+        draws = TrainingEpisodes(turned, settings)
+        within = [len(set(turned.groups[draws.episode(n).classes].tolist())) == 1 for n in range(200)]
+        assert abs(np.mean(within) - share) < 0.1
+
+
+def test_of_several_folders_each_gives_as_many_episodes() -> None:
+    labels, roots = np.repeat(np.arange(45), 3), np.repeat([0, 1], [5, 40])
+    frames = Frames(torch.zeros(135, 1, 4, 4, dtype=torch.uint8), labels, None, 45, roots, roots)
+    settings = config(way=5, query=1, group_share=0.5)
+    draws = TrainingEpisodes(TrainingFrames(frames, settings, "cpu"), settings)
+    seen = [set(roots[draws.episode(n).classes].tolist()) for n in range(300)]
+    assert all(len(of) == 1 for of in seen)
+    assert 120 < sum(of == {0} for of in seen) < 180
+    with pytest.raises(DataError, match="5 classes have that many"):
+        TrainingEpisodes(TrainingFrames(frames, config(way=6), "cpu"), config(way=6))
+
+
+def test_an_episode_may_be_asked_both_ways() -> None:
+    rng = np.random.default_rng(0)
+    values = torch.from_numpy(rng.integers(0, 256, (20, 1, 16, 16), np.uint8))
+    frames = Frames(values, np.repeat(np.arange(5), 4), None, 5, np.zeros(5, np.int64), np.zeros(5, np.int64))
+    settings = config(augment="none", shot=1, query=1)
+    torch.manual_seed(0)
+    learner = Learner(settings, settings.input(), 5).eval()
+    drawn = EpisodeSampler(frames.labels, way=5, shot=1, query=1, seed=0).episode(0)
+    swapped = Episode(drawn.query, drawn.support, drawn.classes)
+
+    class Drawn(TrainingEpisodes):
+        def __init__(self, episode: Episode) -> None:
+            self.way, self.shot, self.query, self._episode = 5, 1, 1, episode
+
+        def episode(self, number: int) -> Episode:
+            return self._episode
+
+    ready = TrainingFrames(frames, settings, "cpu")
+    loss, back = (episode_loss(learner, ready, Drawn(e), 0, both_ways=True)[0].item() for e in (drawn, swapped))
+    plain = episode_loss(learner, ready, Drawn(drawn), 0)[0].item()
+    assert loss == pytest.approx(back, rel=1e-5)
+    given, asked = (learner.network.features(values[rows.ravel()].float()) for rows in (drawn.support, drawn.query))
+    each = [
+        F.cross_entropy(learner.head(side[:, None], other), torch.arange(5)).item()
+        for side, other in ((given, asked), (asked, given))
+    ]
+    assert plain == pytest.approx(each[0], rel=1e-5)
+    assert loss == pytest.approx(np.mean(each), rel=1e-5)
+    assert each[0] != pytest.approx(each[1], rel=1e-5)
 
 
 def test_another_checkpoint_is_a_start(checkpoint: Path, training_folder: Path, tmp_path: Path, cli: Cli) -> None:
