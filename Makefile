@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts console soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -25,6 +25,9 @@ exports: .venv/.ready  ## five networks from five sources as bundles; what they 
 hosts: .venv/.ready  ## the examples in C, Node and the browser: fetch what they need, build them, test them
 	$(BIN)/python examples/hosts/prepare.py build/hosts
 	$(BIN)/python -m pytest tests/hosts -rs
+
+console: .venv/.ready build/console/.ready  ## the console in a real Chromium: fetch what drives it, do what a technician does
+	$(BIN)/python -m pytest tests/serve/test_console.py -rs
 
 soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 200 kills, every page, every byte (an hour)
 	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \
@@ -55,6 +58,12 @@ format: .venv/.ready  ## put the code in shape
 
 clean:  ## remove everything that was made
 	rm -rf .venv .venv-device build demo
+
+build/console/.ready: tests/serve/package.json
+	@mkdir -p build/console
+	@cp $< build/console/
+	@npm install --prefix build/console --no-audit --no-fund --no-package-lock --silent
+	@touch $@
 
 build/fuzz-venv/.ready:
 	@$(PYTHON) -m venv build/fuzz-venv

@@ -171,4 +171,6 @@ def test_the_benchmark_of_recipes_runs(training_folder: Path, unseen_folder: Pat
     assert [(r["way"], r["shot"], r["accuracy"]["episodes"]) for r in run["rows"]] == [(3, 1, 20)]
     assert run["processor_seconds"] > 0
     table = runpy.run_path(str(DOCS / "tables.py"))["training_table"]({"machine": "here", "runs": [run]})
-    assert f"| small | `--episodes 3` | 3-way 1-shot | {run['rows'][0]['accuracy']['accuracy']:.1%} ±" in table
+    measured = run["rows"][0]["accuracy"]
+    assert f"| small `--episodes 3` | {unseen_folder.name}, 3-way 1-shot | {measured['accuracy']:.1%} ±" in table
+    assert f"| {measured['open_set']['auroc']['mean']:.3f} ±" in table

@@ -22,6 +22,7 @@ from .lock import lock, unlock
 from .migrate import migrate
 from .pack import pack
 from .reject import reject
+from .serve import serve
 from .state import state
 from .verify import verify
 
@@ -81,6 +82,7 @@ _OWN = (
     migrate,
     pack,
     reject,
+    serve,
     rename,
     share,
     state,
