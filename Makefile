@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts console soak fuzz bench matrix signing docs format clean medical
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -44,6 +44,11 @@ bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot 
 
 matrix: .venv/.ready  ## bundles made here in onnxruntime 1.16, 1.20, 1.26 and the newest, each in an environment of its own
 	@$(BIN)/python tests/matrix/run.py
+
+ECG := ../shared/data/ecg_mitbih12/ecg_mitbih12.zip
+medical: .venv/.ready  ## a monitor learns one patient's beats, as JSON; ECG=FILE says where the beats are
+	@test -f $(ECG) || { echo "make medical needs ecg_mitbih12.zip; there is none at $(ECG). Say where: make medical ECG=FILE"; exit 1; }
+	@$(BIN)/python examples/medical/bedside.py $(ECG)
 
 signing: .venv/.ready build/signing-venv/.ready  ## sign bundles with OpenSSF model-signing, and verify them with it
 	$(BIN)/python -m pytest tests/export/test_sign.py

@@ -1,6 +1,6 @@
 """At the bedside: a monitor learns one patient's beats from five examples of each kind, and is asked about later ones.
 
-    python examples/medical/bedside.py ECG_MITBIH12.zip [--episodes 80] [--seed 0]
+    python examples/medical/bedside.py ECG_MITBIH12.zip [--episodes 150] [--seed 0]
 
 Two folds: a bundle is trained on nine patients and taught each of three others. Enrolled are the patient's first five
 premature ventricular contractions (PVC) and first five other beats; asked are only windows that begin after the last
@@ -116,7 +116,7 @@ def edgefew(*words: object) -> None:
 
 @click.command()
 @click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--episodes", default=80, show_default=True, help="Training episodes of each fold.")
+@click.option("--episodes", default=150, show_default=True, help="Training episodes of each fold.")
 @click.option("--seed", default=0, show_default=True)
 def main(archive: Path, episodes: int, seed: int) -> None:
     """Train, teach and ask, on the beats in ARCHIVE."""

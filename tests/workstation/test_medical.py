@@ -1,0 +1,48 @@
+"""The bedside example on made beats: what is enrolled comes before what is asked, and the baselines do their work."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from examples.medical.bedside import SHOTS, WINDOW, figures, moved, nearest_mean, patient, rocket
+
+WIDTH = {True: 18.0, False: 4.0}
+
+
+def beat(pvc: bool, rng: np.random.Generator) -> np.ndarray:
+    """A wave of one Gaussian, wide for a PVC (after McSharry et al. 2003)."""
+    time = np.arange(WINDOW)
+    return np.exp(-((time - 96 - rng.integers(-3, 4)) ** 2) / (2 * WIDTH[pvc] ** 2)) + rng.normal(0, 0.02, WINDOW)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    rng, rows = np.random.default_rng(0), []
+    for number in range(60):
+        values = ",".join(map(str, beat(number % 3 == 0, rng)))
+        rows.append(f"{300 * (number + 1)},{int(number % 3 == 0)},{values}")
+    header = "r_sample,is_pvc," + ",".join(f"v{i}" for i in range(WINDOW))
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as made:
+        made.writestr("made/7.csv", "\n".join([header, *reversed(rows)]))
+    return tmp_path / "made.zip"
+
+
+def test_asked_is_only_what_comes_after_all_that_is_enrolled(archive: Path) -> None:
+    pvc, other, asked, is_pvc = patient(archive, "7")
+    assert (len(pvc), len(other)) == (SHOTS, SHOTS)
+    assert (len(asked), int(is_pvc.sum())) == (60 - 13, 15)  # the fifth PVC is the thirteenth beat
+    assert not any((asked == window).all(axis=1).any() for window in [*pvc, *other])
+
+
+def test_the_baselines_tell_wide_beats_from_narrow_ones(archive: Path) -> None:
+    pvc, other, asked, is_pvc = patient(archive, "7")
+    for answer in (nearest_mean(pvc, other), rocket(pvc, other, np.random.default_rng(0))):
+        told = figures(answer(asked), is_pvc)
+        assert told["sensitivity"]["right"] == told["sensitivity"]["of"] == 15
+        assert told["specificity"]["right"] == told["specificity"]["of"] == 32
+    changed = moved(asked, np.random.default_rng(0))
+    assert np.array_equal(nearest_mean(pvc, other)(changed["half the amplitude"]), is_pvc)
