@@ -54,4 +54,5 @@ def evidence(
         problems = "; ".join(document["problems"])
         raise GalleryFormatError(f"{gallery} was changed by other means than EdgeFew: {problems}. {out} says so.")
     if not as_json:
-        click.echo(f"{out}: {plural(len(document['classes']), 'class')}, the log holds ({held.bundle_id[:12]}…)")
+        examples = sum(len(entry["examples"]) for entry in document["classes"])
+        click.echo(f"{out}: {plural(examples, 'example')}, the log holds (bundle {opened.id[:12]}…)")
