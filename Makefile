@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts console service soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -28,6 +28,9 @@ hosts: .venv/.ready  ## the examples in C, Node and the browser: fetch what they
 
 console: .venv/.ready build/console/.ready  ## the console in a real Chromium: fetch what drives it, do what a technician does
 	$(BIN)/python -m pytest tests/serve/test_console.py -rs
+
+service: .venv/.ready build/service-venv/.ready  ## the service against its own OpenAPI document, with schemathesis
+	$(BIN)/python -m pytest tests/serve/test_openapi.py -rs
 
 soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 200 kills, every page, every byte (an hour)
 	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \
@@ -63,6 +66,11 @@ build/console/.ready: tests/serve/package.json
 	@mkdir -p build/console
 	@cp $< build/console/
 	@npm install --prefix build/console --no-audit --no-fund --no-package-lock --silent
+	@touch $@
+
+build/service-venv/.ready:
+	@$(PYTHON) -m venv build/service-venv
+	@build/service-venv/bin/pip install $(PIP_FLAGS) schemathesis==4.32.5
 	@touch $@
 
 build/fuzz-venv/.ready:

@@ -133,6 +133,7 @@ class Classifier:
         self.gallery = gallery
         self._session = session
         self._values = bundle.manifest.input.values
+        self._version = gallery.version
         self._false_accept_rate = false_accept_rate
         self._coverage = coverage
         self._refreshing = threading.Lock()
@@ -327,7 +328,10 @@ class Classifier:
 
     def classify(self, frame: FrameLike) -> Answer:
         """What the frame is taken for."""
-        return self._current().answer(self._session.run({"frames": self._values(frame)[None]})[0][0])
+        # A network has emptied the caches when what follows runs: each call costs 10 µs, so no `_current` in between.
+        embedding = self._session.run({"frames": self._values(frame)[None]})[0][0]
+        ready = self._ready
+        return (ready if ready.version == self._version() else self._current()).answer(embedding)
 
     def answer(self, embedding: npt.NDArray[np.float32]) -> Answer:
         """What an embedding that `embed` gave, float32 [d], is taken for."""

@@ -237,9 +237,7 @@ class ImageInput(InputSpec):
         """The picture in a file's bytes."""
         return load_image_file(data, name)
 
-    def values(self, frame: FrameLike) -> RawFrame:
-        """The frame's pixels."""
-        return load_pixels(frame)
+    values = staticmethod(load_pixels)
 
     def quality(self, values: RawFrame) -> FrameQuality:
         """Size, light, contrast and blur."""
