@@ -17,7 +17,9 @@ def make_sound(kind: int, source: int, take: int, seconds: float = 0.5, rate: in
     overtones = shape.uniform(0, 1, 5) ** 2
     rng = np.random.default_rng([29, kind, source, take])
     time = np.arange(round(seconds * rate)) / rate
-    pitch = notes[np.minimum(2, (3 * time / seconds).astype(int))] * (1 + 0.02 * (source - 1) + rng.uniform(-0.01, 0.01))
+    pitch = notes[np.minimum(2, (3 * time / seconds).astype(int))] * (
+        1 + 0.02 * (source - 1) + rng.uniform(-0.01, 0.01)
+    )
     turns = 2 * np.pi * np.cumsum(pitch) / rate
     tone = sum(height * np.sin((n + 1) * turns) for n, height in enumerate([1, *overtones]))
     loud = 0.05 * 2**source * np.sin(np.pi * time / seconds)

@@ -31,6 +31,7 @@ OUTLIER_COVERAGE = 0.95
 TYPICAL_COVERAGE = 0.8
 """A first example looks like another class where 80 of 100 frames lie no nearer to their own class."""
 
+_BADLY_RECORDED = ("too short", "too quiet", "flat", "clipped")
 _ENOUGH_TO_COMPARE = 5
 _LEAST_SPREAD = 0.05
 _WORTH_IT = 0.05
@@ -282,8 +283,9 @@ def _advice(diagnosis: Diagnosis, examples: int, task: Task, manifest: Manifest)
         yield f"look at {', '.join(bad[:3])}{' …' * (len(bad) > 3)}: leave out what does not show {diagnosis.label!r}"
     if any(f.kind in ("blank", "blurred", "too dark", "too small") for r in diagnosis.examples for f in r.findings):
         yield "take the pictures that are blank, blurred, dark or small again"
-    if any(f.kind in ("too short", "too quiet", "flat", "clipped") for r in diagnosis.examples for f in r.findings):
-        yield "record the windows that are short, quiet, flat or clipped again"
+    if any(f.kind in _BADLY_RECORDED for r in diagnosis.examples for f in r.findings):
+        weak = "quiet" if manifest.input.kind == "audio" else "flat"
+        yield f"record the {manifest.input.noun}s that are short, {weak} or clipped again"
     if diagnosis.confused_with is not None and diagnosis.recognised < _MOST * diagnosis.judged:
         missed = diagnosis.judged - diagnosis.recognised
         other = diagnosis.confused_with

@@ -48,9 +48,9 @@ def sound_quality(samples: RawFrame) -> SoundQuality:
     """The measures of a recording, float32 [samples].
 
     >>> sound_quality(np.array([0.5, -0.5, 1], np.float32))
-    SoundQuality(samples=3, peak=0.0, clipped=0.333)
+    SoundQuality(samples=3, peak=0.0, clipped=0.3333)
     """
     sizes = np.abs(samples)
     peak = float(sizes.max()) if samples.min() < samples.max() else 0.0
     decibels = round(20 * math.log10(peak), 1) if peak > 0 else -math.inf
-    return SoundQuality(len(samples), decibels, round(float((sizes >= _FULL_SCALE).mean()), 3))
+    return SoundQuality(len(samples), decibels, round(float((sizes >= _FULL_SCALE).mean()), 4))
