@@ -112,7 +112,8 @@ if TYPE_CHECKING:
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
-    help="Signals: how long a window lasts, to be told. Audio: how much of a recording the network hears. Default: 1.",
+    help="Signals: how long a window lasts, to be told. Audio: how much is heard of a recording. Default: 1; "
+    "by speech_embedding 1.6.",
 )
 @click.option("--rate", type=int, help="Audio: samples a second that recordings are brought to. Default: 16000.")
 @click.option("--bands", type=int, help="Audio: bands of the mel spectrogram. Default: 40.")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgefew_export.backbones import DEFAULTS
+from edgefew_export.backbones import speech_embedding as speech
 from edgefew_runtime import InputSpec, TrainingError
 
 from .augmentations import AUGMENTATIONS
@@ -14,7 +15,7 @@ from .heads import HEADS
 
 ROTATIONS = ("none", "classes", "predict")
 PRECISIONS = ("auto", "fp32", "bf16")
-PUBLISHED = ("efficientnet_lite0",)
+PUBLISHED = ("efficientnet_lite0", "speech_embedding")
 PRETRAINING, META_TRAINING = "pre-training", "meta-training"
 
 
@@ -44,9 +45,9 @@ class TrainingConfig:
         samples: of signals, how many a window is resampled to.
         normalize: of signals, a name of `NORMALIZATIONS`; the constants are those of the training classes.
         seconds: of signals, how long a window lasts, if it is known; of sounds, the length that the network hears, 1 if
-            not said.
+            not said, and 1.6 by speech_embedding.
         rate: of sounds, samples a second.
-        bands: of sounds, those of the mel spectrogram.
+        bands: of sounds, those of the mel spectrogram; speech_embedding has its own.
         episodes: stop after so many steps, of both stages; None for no limit.
         minutes: stop after so long; None for no limit.
         learning_rate: at its highest; it falls to zero along a cosine.
@@ -107,10 +108,10 @@ class TrainingConfig:
             raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
         if self.rotations == "predict" and self.pretrain_share == 0:
             raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")
-        if self.pretrained and (self.backbone_name() not in PUBLISHED or self.channels != 3):
+        if self.pretrained and (self.backbone_name() not in PUBLISHED or (self.kind == "image" and self.channels != 3)):
             raise TrainingError(
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
-                f"weights for {', '.join(PUBLISHED)} with 3."
+                f"weights for {', '.join(PUBLISHED)}, of images with 3."
             )
         for name, share in (("pretrain-share", self.pretrain_share), ("group-share", self.group_share)):
             if not 0 <= share <= 1:
@@ -140,6 +141,13 @@ class TrainingConfig:
             raise TrainingError(f"--rate {self.rate} was given; a multiple of 100 from 4000 to 96000 was expected.")
         if not 16 <= self.bands <= 128:
             raise TrainingError(f"--bands {self.bands} was given; 16 to 128 was expected.")
+        if self.backbone == "speech_embedding" and (
+            self.rate != speech.RATE or self.input().size[0] < speech.LEAST_SAMPLES
+        ):
+            raise TrainingError(
+                f"speech_embedding was given --rate {self.rate} and --seconds {self.seconds}; {speech.RATE} and at "
+                "least 0.79 were expected."
+            )
         if self.seconds is not None and not 0.1 <= self.seconds <= 10:
             raise TrainingError(f"--seconds {self.seconds} was given; 0.1 to 10 was expected.")
 
@@ -154,8 +162,9 @@ class TrainingConfig:
             half = (0.5,) * self.channels
             return InputSpec.image(self.image_size, self.channels, half, half)
         if self.kind == "audio":
-            hop = self.rate // 100
-            return InputSpec.audio(round((self.seconds or 1.0) * 100) * hop, self.rate, self.bands)
+            usual, bands = (speech.SECONDS, 0) if self.backbone == "speech_embedding" else (1.0, self.bands)
+            hundredths = round(100 * (self.seconds or usual))
+            return InputSpec.audio(hundredths * (self.rate // 100), self.rate, bands)
         if self.normalize == "constant":
             mean, std = mean or (0.0,) * self.channels, std or (1.0,) * self.channels
         return InputSpec.signal(self.samples, self.channels, self.normalize, mean, std, seconds=self.seconds)

@@ -36,9 +36,9 @@ def mel_bands(bands: int, bins: int, rate: int) -> npt.NDArray[np.float32]:
 class SoundPreprocessing(Preprocessing):
     """Recordings cut to the window: float32 [n, S] → log-mel spectra [n, 1, bands, spectra], or samples [n, 1, S].
 
-    Spectra have mean 0 and deviation 1 over each recording, so that its loudness does not count. A silent recording, or
-    one with NaN, infinity or values beyond `LARGEST`, cannot be used: the network sees zeros in its place, and its
-    vector becomes zero.
+    Spectra have mean 0 and deviation 1 over each recording, samples the peak 1: loudness does not count. A silent
+    recording, or one with NaN, infinity or values beyond `LARGEST`, cannot be used: the network sees zeros in
+    its place, and its vector becomes zero.
 
     The weights stand first in the products: a variant in integers or float16 leaves them as they are.
     """
@@ -63,8 +63,10 @@ class SoundPreprocessing(Preprocessing):
         return frames[:, None]
 
     def scale(self, images: torch.Tensor) -> torch.Tensor:
-        """Samples [n, 1, S] → log-mel spectra of mean 0 and deviation 1, or the samples, those not usable as zeros."""
+        """Samples [n, 1, S] → normalised log-mel spectra or samples, those of what is not usable zeros."""
         samples = torch.where(self.usable(images)[:, :, None], images, 0.0)
+        peak = samples.abs().amax(dim=2, keepdim=True)
+        samples = samples / torch.where(peak > 0, peak, 1.0)
         return self._log_mel(samples) if self.is_mel else samples
 
     def usable(self, images: torch.Tensor) -> torch.Tensor:
@@ -78,8 +80,7 @@ class SoundPreprocessing(Preprocessing):
         return torch.where(self.usable(images), vectors, 0.0)
 
     def _log_mel(self, samples: torch.Tensor) -> torch.Tensor:
-        peak = samples.abs().amax(dim=2, keepdim=True)
-        hops = (samples / torch.where(peak > 0, peak, 1.0)).reshape(samples.shape[0], -1, self.hop)
+        hops = samples.reshape(samples.shape[0], -1, self.hop)
         count = self.frame // self.hop
         frames = torch.cat([hops[:, i : i + self.spectra] for i in range(count)], dim=2)
         parts = torch.matmul(self.fourier, frames.transpose(1, 2))

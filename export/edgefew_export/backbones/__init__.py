@@ -13,14 +13,16 @@ from .efficientnet_lite0 import EfficientNetLite0
 from .melnet import MelNet
 from .resnet1d import ResNet1d
 from .resnet12 import ResNet8, ResNet12
+from .speech_embedding import SpeechEmbedding
 
-BACKBONES: dict[str, type[Conv4 | EfficientNetLite0 | MelNet | ResNet1d | ResNet12 | ResNet8]] = {
+BACKBONES: dict[str, type[Conv4 | EfficientNetLite0 | MelNet | ResNet1d | ResNet12 | ResNet8 | SpeechEmbedding]] = {
     "conv4": Conv4,
     "efficientnet_lite0": EfficientNetLite0,
     "melnet": MelNet,
     "resnet12": ResNet12,
     "resnet8": ResNet8,
     "resnet1d": ResNet1d,
+    "speech_embedding": SpeechEmbedding,
 }
 DEFAULTS = {"image": "conv4", "signal": "resnet1d", "audio": "melnet"}
 """The backbone for each kind of input where none is named."""

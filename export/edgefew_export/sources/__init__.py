@@ -1,7 +1,7 @@
 """Where a network comes from. Each kind has a file here; all come down to a `Source`.
 
-A checkpoint of `edgefew train`, `efficientnet_lite0` with ImageNet weights, `timm:NAME`, `module:factory` for any
-PyTorch network, or an ONNX file that embeds already.
+A checkpoint of `edgefew train`, `efficientnet_lite0` with ImageNet weights, `speech_embedding`, `timm:NAME`,
+`module:factory` for any PyTorch network, or an ONNX file that embeds already.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def open_source(name: str, declared: DeclaredInput | DeclaredSignal, weights: Pa
     """The source of a name as the command line has it.
 
     Args:
-        name: a checkpoint's path, an ONNX file's path, `efficientnet_lite0`, `timm:NAME` or `module:factory`.
+        name: a checkpoint's path, an ONNX file's path, `efficientnet_lite0`, `speech_embedding`, `timm:NAME` or
+            `module:factory`.
         declared: what is said of its input.
         weights: a safetensors file to load into the network.
 
@@ -150,6 +151,11 @@ def open_source(name: str, declared: DeclaredInput | DeclaredSignal, weights: Pa
         if image is None:
             raise _of_images(name)
         return efficientnet_lite0(image, weights)
+    if name == "speech_embedding":
+        from .speech_embedding import speech_embedding
+
+        _refuse(image is None or not image.is_empty, name, "an input (--kind, --image-size, --channels, --scaling, …)")
+        return speech_embedding(weights)
     if name.startswith("timm:"):
         from .timm_model import timm_source
 
