@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from edgefew_runtime import Bundle, CheckpointError, Classifier, FrameError, Inp
 from edgefew_runtime.frames import RawFrame
 from edgefew_runtime.session import OrtSession
 
-from tests.conftest import SOURCE_PATTERN, Cli
+from tests.conftest import ROOT, SOURCE_PATTERN, Cli
 from tests.sounds import RATE, make_folder, make_sound
 
 SPEC = InputSpec.audio(4000, RATE)
@@ -171,3 +172,56 @@ def test_a_checkpoint_becomes_a_bundle_by_itself(cli: Cli, sound_checkpoint: Pat
     assert told["episodes"]["agreement"] > 0.99
     assert {outcome["variant"] for outcome in told["variants_tried"]["outcomes"]} == {"int8", "fp16"}
     assert Bundle.open(out).manifest.input == SPEC
+
+
+class _Spectrum(torch.nn.Module):
+    def forward(self, spectra: torch.Tensor) -> torch.Tensor:
+        return spectra.flatten(1)[:, ::7] + 0.01
+
+
+def spectrum() -> torch.nn.Module:
+    return _Spectrum().eval()
+
+
+@pytest.mark.parametrize("form", ["factory", "onnx"])
+def test_a_network_of_ones_own_is_declared(
+    form: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("soundfile", reason="soundfile is not installed (extra audio)")
+    source = "tests.export.test_sound_export:spectrum"
+    monkeypatch.chdir(ROOT)
+    if form == "onnx":
+        source = str(tmp_path / "net.onnx")
+        warnings.simplefilter("ignore")  # of torch's own exporter; pytest puts the filters back
+        torch.onnx.export(
+            spectrum(),
+            (torch.zeros(1, *SPEC.network_shape),),
+            source,
+            dynamo=True,
+            external_data=False,
+            opset_version=18,
+        )
+    data = make_folder(tmp_path / "data", range(300, 306), takes=1)
+    declared = ["--kind", "audio", "--rate", RATE, "--bands", 40, "--data", data, "--source-pattern", SOURCE_PATTERN]
+    result = cli("export", source, tmp_path / "b.edgefew", *declared, "--seconds", 0.5)
+    assert result.exit_code == 0, result.output
+    assert Bundle.open(tmp_path / "b.edgefew").manifest.input == SPEC
+    session = OrtSession(Bundle.open(tmp_path / "b.edgefew").model("embed"))
+    assert not session.run({"frames": np.zeros((1, 4000), np.float32)})[0].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--kind", "audio", "--rate", 8000, "--bands", 40], 1, "--seconds must be given"),
+        (["--kind", "audio", "--rate", 8001, "--bands", 40, "--seconds", 1], 1, "do not fit"),
+        (["--kind", "audio", "--samples", 100], 2, "--samples: of signals alone, and the kind is audio"),
+        (["--rate", 8000], 2, "--rate: of audios alone, and the kind is image"),
+    ],
+)
+def test_what_was_declared_wrongly_is_told(
+    cli: Cli, tmp_path: Path, options: list[object], code: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    result = cli("export", "tests.export.test_sound_export:spectrum", tmp_path / "b.edgefew", *options)
+    assert (result.exit_code, says in " ".join(result.stderr.split())) == (code, True), result.stderr

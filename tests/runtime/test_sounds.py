@@ -93,26 +93,6 @@ def test_bad_recordings_are_refused_with_what_was_seen(frame: object, says: str)
         load_sound(frame, RATE)  # type: ignore[arg-type]
 
 
-def test_a_header_that_claims_hours_is_refused_before_anything_is_decoded() -> None:
-    lying = bytearray(written(TUNE, kind="FLAC", subtype="PCM_16"))
-    at = 8 + 13  # the 36 bits of the number of samples, in STREAMINFO
-    lying[at : at + 5] = bytes([lying[at] | 0x0F]) + b"\xff\xff\xff\xff"
-    with pytest.raises(FrameError, match="are the most"):
-        load_sound(bytes(lying), RATE)
-
-
-def test_any_changed_byte_gives_a_recording_or_a_frame_error() -> None:
-    rng = np.random.default_rng(0)
-    for good in (written(TUNE, subtype="PCM_16"), written(TUNE, kind="FLAC", subtype="PCM_16")):
-        for at in [*range(44), *rng.integers(44, len(good), 100)]:
-            bad = bytearray(good)
-            bad[at] ^= int(rng.integers(1, 256))
-            try:
-                assert np.isfinite(load_sound(bytes(bad), 16_000).values).all()
-            except FrameError as error:
-                assert str(error).startswith("bytes ")
-
-
 @pytest.mark.parametrize("package", ["soundfile", "soxr"])
 def test_a_missing_package_is_an_instruction(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
