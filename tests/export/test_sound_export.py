@@ -195,11 +195,12 @@ def test_a_network_of_ones_own_is_declared(
         warnings.simplefilter("ignore")  # of torch's own exporter; pytest puts the filters back
         torch.onnx.export(
             spectrum(),
-            (torch.zeros(1, *SPEC.network_shape),),
+            (torch.zeros(2, *SPEC.network_shape),),
             source,
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            opset_version=18,
             dynamo=True,
             external_data=False,
-            opset_version=18,
         )
     data = make_folder(tmp_path / "data", range(300, 306), takes=1)
     declared = ["--kind", "audio", "--rate", RATE, "--bands", 40, "--data", data, "--source-pattern", SOURCE_PATTERN]
