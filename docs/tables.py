@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +164,9 @@ def spoken_digits_table(result: Mapping[str, Any]) -> str:
             rows.append(f"| {named} | {model} | {figures} |")
     return "\n".join(rows) + (
         f"\n\nAccuracy over {result['episodes']} episodes of each split with its 95 % interval, seed {result['seed']}; "
-        f"trainings of {result['minutes']:g} minutes on one thread. `python benchmarks/spoken_digits.py FOLDER --minutes "
-        f"{result['minutes']:g}`. Raw figures: [benchmarks/spoken_digits.json](benchmarks/spoken_digits.json)."
+        f"trainings of {result['minutes']:g} minutes on one thread, by `python benchmarks/spoken_digits.py FOLDER "
+        f"--minutes {result['minutes']:g}`. Raw figures: "
+        "[benchmarks/spoken_digits.json](benchmarks/spoken_digits.json)."
     )
 
 
