@@ -148,6 +148,28 @@ def heart_beats_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def spoken_digits_table(result: Mapping[str, Any]) -> str:
+    """Spoken digits of new speakers told apart."""
+    shots = [r["shot"] for r in result["ten"]["speech_embedding"]["mean"]]
+    head = " | ".join(f"{shot} example{'s' * (shot > 1)}" for shot in shots)
+    rows = [f"| asked about | model | {head} |", "|---|---|" + "---|" * len(shots)]
+    asked = {
+        "ten": "ten digits, nothing fitted",
+        "new_words": "five digits, new as the speakers are",
+        "known_words": "ten digits of new speakers",
+    }
+    for key, named in asked.items():
+        for model, measured in result[key].items():
+            figures = " | ".join(f"{r['accuracy']:.1%} ± {r['ci95']:.1%}" for r in measured["mean"])
+            rows.append(f"| {named} | {model} | {figures} |")
+    return "\n".join(rows) + (
+        f"\n\nAccuracy over {result['episodes']} episodes of each split with its 95 % interval, seed {result['seed']}; "
+        f"trainings of {result['minutes']:g} minutes on one thread, by `python benchmarks/spoken_digits.py FOLDER "
+        f"--minutes {result['minutes']:g}`. Raw figures: "
+        "[benchmarks/spoken_digits.json](benchmarks/spoken_digits.json)."
+    )
+
+
 def training_table(result: Mapping[str, Any]) -> str:
     """What the recipes give, and what else was tried."""
     rows = [
@@ -212,6 +234,7 @@ TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "device": ("device.md", device_table),
     "matrix": ("device.md", matrix_table),
     "heart_beats": ("signal.md", heart_beats_table),
+    "spoken_digits": ("audio.md", spoken_digits_table),
     "training": ("training-figures.md", training_table),
     "blood_cells": ("training-figures.md", blood_cells_table),
     "unknown": ("unknown.md", unknown_table),

@@ -12,6 +12,8 @@ from edgefew_runtime.commands import edgefew
 from PIL import Image, ImageDraw
 
 from tests.signals import SAMPLES, make_folder
+from tests.sounds import RATE
+from tests.sounds import make_folder as make_sound_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -114,5 +116,28 @@ def signal_bundle(signal_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
     folder = make_folder(tmp_path_factory.mktemp("signal-calibration") / "waves", range(200, 280), takes=1)
     data = ["--data", str(folder), "--source-pattern", SOURCE_PATTERN]
     result = CliRunner().invoke(edgefew, ["export", str(signal_checkpoint), str(out), *data])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def sound_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("soundfile", reason="soundfile is not installed (extra audio)")
+    folder = make_sound_folder(tmp_path_factory.mktemp("sound-training") / "tunes", range(100, 130), takes=3)
+    out = tmp_path_factory.mktemp("sound-checkpoint") / "tunes.ckpt"
+    budget = ["--way", "8", "--episodes", "60", "--source-pattern", SOURCE_PATTERN, "--device", "cpu"]
+    options = ["--rate", str(RATE), "--seconds", "0.5"]
+    result = CliRunner().invoke(edgefew, ["train", str(folder), "--out", str(out), *options, *budget])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def sound_bundle(sound_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of half a second at 8 kHz; calibrated on enough classes to promise a false-accept rate of 5 %."""
+    out = tmp_path_factory.mktemp("sound-bundle") / "tunes.edgefew"
+    folder = make_sound_folder(tmp_path_factory.mktemp("sound-calibration") / "tunes", range(200, 280), takes=1)
+    data = ["--data", str(folder), "--source-pattern", SOURCE_PATTERN]
+    result = CliRunner().invoke(edgefew, ["export", str(sound_checkpoint), str(out), *data])
     assert result.exit_code == 0, result.output
     return out

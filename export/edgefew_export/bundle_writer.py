@@ -264,7 +264,7 @@ def _embedded(
     """What each embedder makes of the frames to prove on; their labels and sources."""
     if data is not None:
         data.check_kind(source.input)
-        return embed_folder(data, embedders)[0], data.labels, data.sources
+        return embed_folder(data, embedders, load=source.input.load)[0], data.labels, data.sources
     held_out = source.held_out
     if held_out is None:
         raise DataError(

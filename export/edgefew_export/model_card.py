@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from edgefew_runtime import ImageInput, InputSpec, Manifest, SignalInput
+from edgefew_runtime import AudioInput, ImageInput, InputSpec, Manifest, SignalInput
 from edgefew_runtime.bundle import VARIANT
 
 from .calibration import classes_needed
@@ -59,6 +59,14 @@ def _input(spec: InputSpec) -> str:
         return (
             f"image: `{spec.dtype}` `{spec.layout}`, {spec.color}, any height and width. Inside the graph it is resized to "
             f"{spec.size[0]} × {spec.size[1]}\n({spec.resize}, {spec.fit}) and seen with {spec.channels} channel(s)."
+        )
+    if isinstance(spec, AudioInput):
+        seen = f"as a log-mel spectrogram of {spec.bands} bands" if spec.bands else "as samples"
+        return (
+            f"audio: `{spec.dtype}` `{spec.layout}` [recordings, samples], one channel at {spec.rate} Hz, from -1 to 1, any "
+            f"number of samples. Inside the graph the middle\n{spec.seconds:g} s are taken (shorter ones get silence before and "
+            f"after) and seen {seen}.\nA silent recording, and one with NaN or infinity, gets the zero vector: it is not "
+            "accepted, and unknown."
         )
     assert isinstance(spec, SignalInput)  # noqa: S101
     lasts = "" if spec.seconds is None else f" A window lasts {spec.seconds:g} s."

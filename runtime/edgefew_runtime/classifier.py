@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .doctor import Diagnosis
     from .frame_quality import FrameQuality
     from .signal_quality import SignalQuality
+    from .sound_quality import SoundQuality
 
 FALSE_ACCEPT_RATE = 0.05
 """The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
@@ -240,7 +242,7 @@ class Classifier:
         Args:
             label: the class's name; a new one, or one that is enrolled already.
             frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images; for a bundle of signals
-                paths, bytes or arrays [samples, channels].
+                paths, bytes or arrays [samples, channels], of sounds paths, bytes or arrays [samples].
             actor: who enrolls, for the log.
             strict: enroll none if something looks wrong with one of them.
             keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`); those
@@ -379,14 +381,14 @@ class Classifier:
 
     def _examples(
         self, frames: FrameLike | Sequence[FrameLike], keep_frames: bool = False, *, measured: bool = False
-    ) -> tuple[list[Example], list[FrameQuality | SignalQuality]]:
+    ) -> tuple[list[Example], list[FrameQuality | SignalQuality | SoundQuality]]:
         """The frames as examples, and on request what can be told of each without the network."""
         many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
         if not many:
             raise FrameError("No frame was given; at least one was expected.")
         spec = self.bundle.manifest.input
         seen: list[tuple[str, str, bytes | None]] = []
-        quality: list[FrameQuality | SignalQuality] = []
+        quality: list[FrameQuality | SignalQuality | SoundQuality] = []
 
         def loaded() -> Iterator[Frame]:
             for given in many:
@@ -407,7 +409,7 @@ class Classifier:
         return examples, quality
 
     def _diagnose(
-        self, label: str, examples: list[Example], quality: Sequence[FrameQuality | SignalQuality]
+        self, label: str, examples: list[Example], quality: Sequence[FrameQuality | SignalQuality | SoundQuality]
     ) -> Diagnosis:
         # What a program needs that enrolls, and one that only classifies does not.
         from .doctor import diagnose
@@ -462,7 +464,7 @@ def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
     held = 0
     for frame in frames:
         batch.append(frame)
-        held += frame.values.shape[0] * frame.values.shape[1]
+        held += math.prod(frame.values.shape[:2])
         if len(batch) == _BATCH or held >= _BATCH_PIXELS:
             yield batch
             batch, held = [], 0

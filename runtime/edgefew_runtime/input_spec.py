@@ -1,4 +1,4 @@
-"""What a bundle's embed graph takes, by kind: images or signals. JSON by `from_dict` and `to_dict`.
+"""What a bundle's embed graph takes, by kind: images, signals or sounds. JSON by `from_dict` and `to_dict`.
 
 A kind says here how its frames are read and looked at. A new kind is one class more; the bundle's format stays.
 """
@@ -28,6 +28,8 @@ from .operating_point import is_number
 if TYPE_CHECKING:
     from .frame_quality import FrameQuality
     from .signal_quality import SignalQuality
+    from .sound_input import AudioInput
+    from .sound_quality import SoundQuality
 
 FITS = ("stretch", "crop", "letterbox")
 """How an image of another shape is made to fit."""
@@ -47,7 +49,7 @@ class InputSpec(ABC):
     """What the embed graph takes, and what it does to it first. For people and checks: the graph does it by itself.
 
     Attributes:
-        kind: "image" or "signal".
+        kind: "image", "signal" or "audio".
         dtype: of a raw frame, as numpy calls it.
         layout: the axes of a batch of raw frames.
         size: what a frame is brought to inside: height and width, or samples.
@@ -108,7 +110,7 @@ class InputSpec(ABC):
         return self.load(frame).values
 
     @abstractmethod
-    def quality(self, values: RawFrame) -> FrameQuality | SignalQuality:
+    def quality(self, values: RawFrame) -> FrameQuality | SignalQuality | SoundQuality:
         """What can be told of a raw frame without the network."""
 
     @abstractmethod
@@ -170,6 +172,24 @@ class InputSpec(ABC):
         )
 
     @staticmethod
+    def audio(samples: int, rate: int, bands: int = 40) -> AudioInput:
+        """The specification of a sound of so many samples; of a log-mel spectrogram, or with 0 bands as it is."""
+        from .sound_input import AudioInput
+
+        return AudioInput(
+            kind="audio",
+            dtype="float32",
+            layout="NS",
+            size=(samples,),
+            resize="centre",
+            channels=1,
+            mean=(),
+            std=(),
+            rate=rate,
+            bands=bands,
+        )
+
+    @staticmethod
     def from_dict(data: Mapping[str, Any]) -> InputSpec:
         """From the manifest's JSON.
 
@@ -177,7 +197,13 @@ class InputSpec(ABC):
             BundleFormatError: this version knows no such kind.
             KeyError, TypeError, ValueError: a key is missing, unknown or wrong.
         """
-        kinds: Mapping[str, Callable[..., InputSpec]] = {"image": ImageInput, "signal": SignalInput}
+        from .sound_input import AudioInput  # it is an InputSpec
+
+        kinds: Mapping[str, Callable[..., InputSpec]] = {
+            "image": ImageInput,
+            "signal": SignalInput,
+            "audio": AudioInput,
+        }
         kind = data["kind"]
         if not isinstance(kind, str) or kind not in kinds:
             raise BundleFormatError(

@@ -74,6 +74,6 @@ def _frames(inputs: Sequence[Tensor], manifest: Manifest) -> str:
     axes = ["?"] * len(spec.layout)
     if spec.kind == "image":
         axes[-1] = "3"
-    elif inputs and inputs[0].shape and isinstance(inputs[0].shape[-1], int):
+    elif spec.kind == "signal" and inputs and inputs[0].shape and isinstance(inputs[0].shape[-1], int):
         axes[-1] = str(inputs[0].shape[-1])
     return f"frames {spec.dtype} [{', '.join(axes)}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from click.core import ParameterSource
 from edgefew_runtime import OperatingPoint
 from edgefew_runtime.commands.options import json_option, print_json
 from edgefew_runtime.input_spec import FITS, MAX_CHANNELS, MAX_SAMPLES, NORMALIZATIONS
+from edgefew_runtime.sound_input import MAX_BANDS
 
 from edgefew_export.projection import KINDS
-from edgefew_export.sources import SCALINGS, DeclaredInput, DeclaredSignal, open_source
+from edgefew_export.sources import SCALINGS, Declared, DeclaredInput, DeclaredSignal, DeclaredSound, open_source
 
 VARIANT_NAMES = ("int8", "fp16")
 
@@ -51,7 +52,7 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file to load into the network.")
 @click.option(
     "--kind",
-    type=click.Choice(["image", "signal"]),
+    type=click.Choice(["image", "signal", "audio"]),
     default="image",
     show_default=True,
     help="What the network takes. A checkpoint knows by itself.",
@@ -78,7 +79,15 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
 @click.option("--mean", callback=_numbers, help="For --normalize constant: one for each channel: 0.1,0.2")
 @click.option("--std", callback=_numbers, help="For --normalize constant: one for each channel.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), help="Signals: how long a window lasts, to be told."
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Signals: how long a window lasts, to be told. Audio: how much of a recording the network hears.",
+)
+@click.option("--rate", type=click.IntRange(1_000, 192_000), help="Audio: samples a second that the network takes.")
+@click.option(
+    "--bands",
+    type=click.IntRange(0, MAX_BANDS),
+    help="Audio: bands of the log-mel spectrogram that the network takes; 0 if it takes samples.",
 )
 @click.option(
     "--project",
@@ -149,11 +158,12 @@ def export(
 ) -> None:
     """Turn a network into a bundle that has proved itself against it.
 
-    SOURCE is a checkpoint of `edgefew train`; `efficientnet_lite0` with ImageNet weights; `timm:NAME`;
+    SOURCE is a checkpoint of `edgefew train`; `efficientnet_lite0` with ImageNet weights;
+    `speech_embedding` with those of Google's speech embedding; `timm:NAME`;
     `module:factory`, a function of yours that returns a torch.nn.Module; or an ONNX file that embeds already. What the
     network sees is said with --image-size and --scaling where the source does not know it; of a signal with --kind
-    signal, --samples, --channels and --normalize. If the proof fails, no
-    bundle is written and the exit status is 1.
+    signal, --samples, --channels and --normalize; of sounds with --kind audio, --rate, --seconds and --bands. If the
+    proof fails, no bundle is written and the exit status is 1.
     """
     from edgefew_export.bundle_writer import export_bundle
     from edgefew_export.labelled_folder import read_labelled_folder
@@ -232,22 +242,28 @@ def export(
         click.echo(f"{triton}: model repository for Triton Inference Server")
 
 
-_OF_IMAGES = ("size", "scaling", "fit", "order")
-_OF_SIGNALS = ("samples", "normalize", "mean", "std", "seconds")
+_DECLARED: dict[str, tuple[Callable[..., Declared], tuple[str, ...]]] = {
+    "image": (DeclaredInput, ("channels", "size", "scaling", "fit", "order")),
+    "signal": (DeclaredSignal, ("channels", "samples", "normalize", "mean", "std", "seconds")),
+    "audio": (DeclaredSound, ("rate", "seconds", "bands")),
+}
+"""What declares each kind of input, and by which options."""
 
 
-def _declared(kind: str, channels: int | None, **options: Any) -> DeclaredInput | DeclaredSignal:
-    """The declared input; options of the other kind are refused."""
-    own, foreign = (_OF_IMAGES, _OF_SIGNALS) if kind == "image" else (_OF_SIGNALS, _OF_IMAGES)
-    if given := [f"--{'image-size' if name == 'size' else name}" for name in foreign if options[name] is not None]:
-        other = "signal" if kind == "image" else "image"
+def _declared(kind: str, **options: Any) -> Declared:
+    """The declared input; options of other kinds are refused."""
+    declare, own = _DECLARED[kind]
+    if given := [name for name, value in options.items() if value is not None and name not in own]:
+        shown = ", ".join(f"--{'image-size' if name == 'size' else name}" for name in given)
+        other = next(other for other, (_, names) in _DECLARED.items() if given[0] in names)
         raise click.UsageError(
-            f"{', '.join(given)}: of {other}s alone, and the kind is {kind}. Leave them out, or give --kind {other}."
+            f"{shown}: of {other}s alone, and the kind is {kind}. Leave them out, or give --kind {other}."
         )
-    if kind == "image" and channels not in (1, 3, None):
-        raise click.UsageError(f"--channels {channels}: an image has 1 or 3. For a signal give --kind signal.")
-    declared = DeclaredInput if kind == "image" else DeclaredSignal
-    return declared(channels=channels, **{name: options[name] for name in own})
+    if kind == "image" and options["channels"] not in (1, 3, None):
+        raise click.UsageError(
+            f"--channels {options['channels']}: an image has 1 or 3. For a signal give --kind signal."
+        )
+    return declare(**{name: options[name] for name in own})
 
 
 def _tried(report: Mapping[str, Any]) -> list[str]:

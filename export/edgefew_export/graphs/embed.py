@@ -13,6 +13,7 @@ import onnx
 import torch
 from edgefew_runtime import ExportError, InputSpec
 
+from ..log_mel import SoundPreprocessing
 from ..preprocessing import EmbeddingNetwork, SignalPreprocessing, preprocessing_of
 from .fit import take_any_size
 
@@ -21,7 +22,9 @@ OPSET, IR_VERSION = 18, 8
 
 
 def embed_graph(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
-    """`embed(frames) → embeddings: float32 [n, d]`, frames uint8 [n, H, W, 3] or float32 [n, samples, C] of any size.
+    """`embed(frames) → embeddings: float32 [n, d]`, frames of any size.
+
+    Frames are uint8 [n, H, W, 3], float32 [n, samples, C] or float32 [n, samples].
 
     Raises:
         ExportError: the network is in training mode, or PyTorch cannot export it.
@@ -37,13 +40,13 @@ def preprocessing_graph(spec: InputSpec) -> onnx.ModelProto:
     `usable` is 1 where a frame can be used and else 0; where every frame can (images), it is not there.
     """
     preprocessing = preprocessing_of(spec).eval()
-    if isinstance(preprocessing, SignalPreprocessing):
+    if isinstance(preprocessing, (SignalPreprocessing, SoundPreprocessing)):
         return _trace(_WithUsable(preprocessing), spec, "images", "usable")
     return _trace(preprocessing, spec, "images")
 
 
 class _WithUsable(torch.nn.Module):
-    def __init__(self, preprocessing: SignalPreprocessing) -> None:
+    def __init__(self, preprocessing: SignalPreprocessing | SoundPreprocessing) -> None:
         super().__init__()
         self.preprocessing = preprocessing
 

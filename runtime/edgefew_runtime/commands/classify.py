@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -47,6 +48,11 @@ from .options import (
     help="Keep a watch in this file over the scores of accepted answers, and say when they fall below those of "
     "enrolment. With --track it is told of the track, else of each file.",
 )
+@click.option(
+    "--stride",
+    type=click.FloatRange(0.01),
+    help="Audio: cut each recording into windows as long as the network hears, one every so many seconds; answer each.",
+)
 @provider_option
 @variant_option
 @json_option
@@ -59,6 +65,7 @@ def classify(
     coverage: float | None,
     track: bool,
     watch: Path | None,
+    stride: float | None,
     provider: str,
     variant: str,
     as_json: bool,
@@ -82,16 +89,17 @@ def classify(
         answers = []
         for file in files:
             try:
-                answer = classifier.classify(file)
+                for second, answer in _answers(classifier, file, stride):
+                    answers.append(answer)
+                    place = {} if second is None else {"second": second}
+                    if as_json:
+                        print_json({"file": str(file), **place, **answer.to_dict(), "note": note})
+                    else:
+                        at = "" if second is None else f" at {second:g} s"
+                        click.echo(f"{file}{at}: {_describe(answer)}")
             except FrameError as error:
                 bad += 1
                 click.echo(f"Error: {error}", err=True)
-                continue
-            answers.append(answer)
-            if as_json:
-                print_json({"file": str(file), **answer.to_dict(), "note": note})
-            else:
-                click.echo(f"{file}: {_describe(answer)}")
         verdict = track_answer(answers) if track else None
         if verdict is not None:
             if as_json:
@@ -106,6 +114,21 @@ def classify(
                 click.echo(f"drift: {status.advice}", err=True)
     if bad:
         raise SystemExit(1)
+
+
+def _answers(classifier: Classifier, file: Path, stride: float | None) -> Iterator[tuple[float | None, Answer]]:
+    """The answer to a file, or to each window of a recording with the second at which it begins."""
+    if stride is None:
+        yield None, classifier.classify(file)
+        return
+    from edgefew_runtime.sound_input import AudioInput
+    from edgefew_runtime.sounds import cut
+
+    spec = classifier.bundle.manifest.input
+    if not isinstance(spec, AudioInput):
+        raise click.UsageError(f"--stride cuts recordings; this bundle takes {spec.noun}s. Leave it out.")
+    for place, window in cut(spec.load(file).values, spec.size[0], max(1, round(stride * spec.rate))):
+        yield round(place / spec.rate, 3), classifier.classify(window)
 
 
 def _describe(answer: Answer) -> str:

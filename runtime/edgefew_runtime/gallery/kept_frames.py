@@ -1,7 +1,7 @@
 """Frames that a gallery keeps, so that a new bundle can enroll them again: bytes that say what they are.
 
 An image file is kept as it came. Bare pixels are kept packed, without needing Pillow; a
-signal as .npy, whatever it came as.
+signal as .npy, whatever it came as, and a sound as its rate and .npy.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import FrameError
 from ..frames import MAX_PIXELS, Frame, load_frame
 
-_FILE, _PIXELS, _SIGNAL = b"F", b"P", b"S"
-_SHAPE = struct.Struct(">II")
+_FILE, _PIXELS, _SIGNAL, _SOUND = b"F", b"P", b"S", b"A"
+_SHAPE, _RATE = struct.Struct(">II"), struct.Struct(">I")
 
 
 def pack(frame: Frame) -> bytes:
@@ -30,7 +30,8 @@ def pack(frame: Frame) -> bytes:
     if frame.values.dtype == np.float32:
         from ..signals import write_npy  # start-up time that a gallery of pictures need not pay
 
-        return _SIGNAL + write_npy(frame.values)
+        start = _SIGNAL if frame.rate is None else _SOUND + _RATE.pack(frame.rate)
+        return start + write_npy(frame.values)
     height, width, _ = frame.values.shape
     return _PIXELS + _SHAPE.pack(height, width) + zlib.compress(frame.values.tobytes())
 
@@ -49,6 +50,12 @@ def unpack(content: bytes, name: str) -> Frame:
         from ..signals import load_signal
 
         return Frame(load_signal(body).values, name)
+    if kind == _SOUND and len(body) > _RATE.size:
+        from ..signals import read_npy
+        from ..sounds import load_sound
+
+        (rate,) = _RATE.unpack_from(body)
+        return load_sound(Frame(read_npy(body[_RATE.size :], name), name), rate)
     if kind != _PIXELS or len(body) < _SHAPE.size:
         raise FrameError(f"The picture kept of {name} is damaged. Restore a copy of the gallery.")
     return Frame(_pixels(body, name), name)
