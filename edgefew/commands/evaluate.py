@@ -107,6 +107,7 @@ def evaluate(
     from edgefew_export.open_set import episodes_with_strangers
     from edgefew_export.refinement import evaluate_refinement
     from edgefew_runtime import AudioInput
+    from edgefew_runtime.text_input import TextInput
 
     started = time.monotonic()
     if episodes < 1:
@@ -128,7 +129,7 @@ def evaluate(
         raise click.UsageError(
             f"{model} and {against} take recordings of {min(rates)} and {max(rates)} Hz. Ask once each."
         )
-    load = None if not isinstance(inputs[0], AudioInput) else inputs[0].load
+    load = inputs[0].load if isinstance(inputs[0], (AudioInput, TextInput)) else None
     groups = folder.groups if within_group else None
 
     def sampled(labels: Labels, sources: Labels | None, ways: int, queries: int) -> EpisodeSampler:

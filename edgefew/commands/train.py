@@ -185,6 +185,11 @@ def train(
         raise click.UsageError("--init and --pretrained both say where to start from; give one of them.")
     start = None if init is None else read_checkpoint(init)
     folder = read_labelled_folders(data, source_pattern, exclude, kind)
+    if folder.kind == "text":
+        raise TrainingError(
+            f"{folder.root} holds texts. No network of texts is trained here: `edgefew export sentence_encoder` "
+            "has one that is trained."
+        )
     _refuse_foreign(folder.kind, settings)
     if start is not None:
         _take_over(start, folder.kind, settings)

@@ -247,7 +247,8 @@ def _make_files(
             "least_speedup": MIN_SPEEDUP,
             "outcomes": list(trial.outcomes),
         }
-    return _as_files(models, trial.kept, manifest, report, _golden_file(golden, golden_embeddings)), trial
+    files = _as_files(models, trial.kept, manifest, report, _golden_file(golden, golden_embeddings), source.files)
+    return files, trial
 
 
 def _frames_at(source: Source, data: LabelledFolder | None, numbers: npt.NDArray[np.int64]) -> list[RawFrame]:
@@ -308,7 +309,12 @@ def _golden_file(frames: list[RawFrame], embeddings: head.Embeddings) -> bytes:
 
 
 def _as_files(
-    models: Mapping[str, bytes], kept: Sequence[Variant], manifest: Manifest, report: Mapping[str, Any], golden: bytes
+    models: Mapping[str, bytes],
+    kept: Sequence[Variant],
+    manifest: Manifest,
+    report: Mapping[str, Any],
+    golden: bytes,
+    others: Mapping[str, bytes],
 ) -> dict[str, bytes]:
     names = {c: [VARIANT, *(v.name for v in kept if c == "embed")] for c in COMPONENTS}
     files = {f"{c}/{VARIANT}/model.onnx": models[c] for c in COMPONENTS}
@@ -318,6 +324,7 @@ def _as_files(
     files[REPORT_FILE] = _json(report)
     files[CARD_FILE] = model_card(manifest, report).encode()
     files[GOLDEN_FILE] = golden
+    files |= others
     return files | {SUMS_FILE: sums_text(files)}
 
 

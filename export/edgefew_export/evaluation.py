@@ -14,7 +14,7 @@ from edgefew_runtime.episode_accuracy import Evaluation, decisions, episode_scor
 from edgefew_runtime.frames import Frame, RawFrame
 
 from .labelled_folder import LabelledFolder, read_frames
-from .preprocessing import EmbeddingNetwork, resize
+from .preprocessing import EmbeddingNetwork, stacked
 
 __all__ = [
     "BATCH",
@@ -31,7 +31,9 @@ __all__ = [
 ]
 
 Embed = Callable[[list[RawFrame]], head.Embeddings]
-"""Raw frames, each uint8 [H, W, 3], float32 [samples, channels] or float32 [samples] → embeddings, float32 [n, d]."""
+"""Raw frames, each uint8 [H, W, 3], float32 [samples, channels], float32 [samples] or int64 [tokens] → embeddings,
+float32 [n, d].
+"""
 
 BATCH = 64
 BATCH_PIXELS = 8_000_000
@@ -42,7 +44,7 @@ def torch_embedder(network: EmbeddingNetwork, spec: InputSpec, device: str = "cp
     network = network.to(device)
 
     def embed(frames: list[RawFrame]) -> head.Embeddings:
-        batch = torch.from_numpy(np.stack([resize(frame, spec) for frame in frames]))
+        batch = torch.from_numpy(stacked(frames, spec))
         with torch.inference_mode():
             return np.asarray(network(batch.to(device)).cpu().numpy())
 

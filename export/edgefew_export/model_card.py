@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgefew_runtime import AudioInput, ImageInput, InputSpec, Manifest, SignalInput
-from edgefew_runtime.bundle import VARIANT
+from edgefew_runtime.bundle import TOKENIZER_FILE, VARIANT
+from edgefew_runtime.text_input import TextInput
 
 from .calibration import classes_needed
 from .proof import HELD_OUT
@@ -66,6 +67,12 @@ def _input(spec: InputSpec) -> str:
             f"audio: `{spec.dtype}` `{spec.layout}` [recordings, samples], one channel at {spec.rate} Hz, from -1 to 1, any "
             f"number of samples. Inside the graph the middle\n{spec.seconds:g} s are taken (shorter ones get silence before and "
             f"after) and seen {seen}.\nA silent recording, and one with NaN or infinity, gets the zero vector: it is not "
+            "accepted, and unknown."
+        )
+    if isinstance(spec, TextInput):
+        return (
+            f"text: `{spec.dtype}` `{spec.layout}` [texts, tokens], as the bundle's `{TOKENIZER_FILE}` numbers them, any number of "
+            "tokens; below 0 for padding,\nwhich changes nothing. A text without a token gets the zero vector: it is not "
             "accepted, and unknown."
         )
     assert isinstance(spec, SignalInput)  # noqa: S101

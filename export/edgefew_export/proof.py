@@ -11,6 +11,7 @@ import numpy.typing as npt
 from edgefew_runtime import AudioInput, ExportError, ImageInput, InputSpec, head
 from edgefew_runtime.frames import Pixels, RawFrame
 from edgefew_runtime.session import Session
+from edgefew_runtime.text_input import TextInput
 
 from .episodes import EpisodeSampler
 from .evaluation import Embed, decisions, summarize
@@ -59,6 +60,8 @@ def golden_frames(spec: InputSpec, seed: int = 0) -> list[RawFrame]:
     if isinstance(spec, AudioInput):
         counts = [spec.size[0]] * 4 + [3 * spec.size[0] + 1, spec.size[0] // 2 + 1, spec.size[0] - 5]
         return [_tones(rng, count, spec.rate) for count in counts]
+    if isinstance(spec, TextInput):
+        return [spec.noise(rng, (count,)) for count in (*[spec.size[0]] * 4, 1, 3, 4 * spec.size[0] + 1)]
     if not isinstance(spec, ImageInput):
         samples, channels = spec.raw_shape
         counts = [samples] * 4 + [3 * samples, samples // 2 + 1, 2 * samples + 1, samples + 5]

@@ -31,6 +31,9 @@ GOLDEN_FILE = "golden.npz"
 REPORT_FILE = "report.json"
 CARD_FILE = "model-card.md"
 SIGNATURE_FILE = "model.sig"
+TOKENIZER_FILE = "tokenizer.json"
+"""Of a bundle of texts: as the library `tokenizers` writes it."""
+
 COMPONENTS = ("embed", "enroll", "classify")
 VARIANT = "fp32"
 
@@ -93,6 +96,7 @@ class Bundle:
         if public_key is not None:
             _check_signature(path, files, digests, public_key)
         manifest = Manifest.from_dict(_json(path, files, MANIFEST_FILE))
+        manifest = replace(manifest, input=manifest.input.bound(files.__getitem__))
         return cls(path, digests[SUMS_FILE], manifest, files, digests)
 
     @property
@@ -184,7 +188,8 @@ def most_bytes(name: str) -> int:
 
     The signature among them: it is in no list of hashes, so anybody can make it longer.
     """
-    return _MAX_TEXT if name in (SUMS_FILE, SIGNATURE_FILE) or name.endswith(".json") else MAX_BYTES
+    parsed_here = name in (SUMS_FILE, SIGNATURE_FILE) or (name.endswith(".json") and name != TOKENIZER_FILE)
+    return _MAX_TEXT if parsed_here else MAX_BYTES
 
 
 def check_outside(path: Path, refusal: type[EdgeFewError], bundle: Path | None = None) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .frame_quality import FrameQuality
     from .signal_quality import SignalQuality
     from .sound_quality import SoundQuality
+    from .text_quality import TextQuality
 
 FALSE_ACCEPT_RATE = 0.05
 """The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
@@ -242,7 +243,8 @@ class Classifier:
         Args:
             label: the class's name; a new one, or one that is enrolled already.
             frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images; for a bundle of signals
-                paths, bytes or arrays [samples, channels], of sounds paths, bytes or arrays [samples].
+                paths, bytes or arrays [samples, channels], of sounds paths, bytes or arrays [samples];
+                of texts the text itself, or a `Path`.
             actor: who enrolls, for the log.
             strict: enroll none if something looks wrong with one of them.
             keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`); those
@@ -381,14 +383,14 @@ class Classifier:
 
     def _examples(
         self, frames: FrameLike | Sequence[FrameLike], keep_frames: bool = False, *, measured: bool = False
-    ) -> tuple[list[Example], list[FrameQuality | SignalQuality | SoundQuality]]:
+    ) -> tuple[list[Example], list[FrameQuality | SignalQuality | SoundQuality | TextQuality]]:
         """The frames as examples, and on request what can be told of each without the network."""
         many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
         if not many:
             raise FrameError("No frame was given; at least one was expected.")
         spec = self.bundle.manifest.input
         seen: list[tuple[str, str, bytes | None]] = []
-        quality: list[FrameQuality | SignalQuality | SoundQuality] = []
+        quality: list[FrameQuality | SignalQuality | SoundQuality | TextQuality] = []
 
         def loaded() -> Iterator[Frame]:
             for given in many:
@@ -409,7 +411,10 @@ class Classifier:
         return examples, quality
 
     def _diagnose(
-        self, label: str, examples: list[Example], quality: Sequence[FrameQuality | SignalQuality | SoundQuality]
+        self,
+        label: str,
+        examples: list[Example],
+        quality: Sequence[FrameQuality | SignalQuality | SoundQuality | TextQuality],
     ) -> Diagnosis:
         # What a program needs that enrolls, and one that only classifies does not.
         from .doctor import diagnose

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from . import frame_quality as fq
 from . import head
 from . import sound_quality as sq
+from . import text_quality as tq
 from .frame_quality import FrameQuality
 from .gallery import Example, Task
 from .leave_one_out import LeaveOneOut, left_out, turned_away
@@ -21,6 +22,7 @@ from .manifest import Manifest
 from .operating_point import NEAR_DUPLICATE, CoveragePoint, OperatingPoint, around, bundle_point
 from .signal_quality import CLIPPED, SignalQuality
 from .sound_quality import SoundQuality
+from .text_quality import TextQuality
 
 SMALL = 0.5
 """A frame with a side under this share of what the network sees is mostly made up by enlarging."""
@@ -46,9 +48,8 @@ class Finding:
 
     Attributes:
         kind: of an image "too small", "too dark", "blank" or "blurred"; of a signal "too short", "flat" or "clipped";
-            of a sound
-            "too short", "too quiet" or "clipped"; of all "near-duplicate", "outlier", "closer to another class" or
-            "closer to what it is not".
+            of a sound "too short", "too quiet" or "clipped"; of a text "too short" or "unknown language"; of all
+            "near-duplicate", "outlier", "closer to another class" or "closer to what it is not".
         text: the same for people, with what was measured.
         other: the class or example that it is about, if any.
     """
@@ -101,7 +102,7 @@ class Diagnosis:
 def diagnose(
     label: str,
     new: Sequence[Example],
-    quality: Sequence[FrameQuality | SignalQuality | SoundQuality],
+    quality: Sequence[FrameQuality | SignalQuality | SoundQuality | TextQuality],
     held: Sequence[Example],
     rejected: Sequence[Example],
     task: Task,
@@ -163,7 +164,11 @@ def _score(rows: head.Embeddings, label: str, negatives: head.Embeddings, task: 
     return left_out((label,) * len(rows), rows, sums, others, task.prototypes, task.labels, task.rejected, away)
 
 
-def _bad_frame(measured: FrameQuality | SignalQuality | SoundQuality, size: tuple[int, ...]) -> Iterator[Finding]:
+def _bad_frame(
+    measured: FrameQuality | SignalQuality | SoundQuality | TextQuality, size: tuple[int, ...]
+) -> Iterator[Finding]:
+    if isinstance(measured, TextQuality):
+        return _texts(measured)
     if isinstance(measured, SoundQuality):
         return _sounds(measured, size[0])
     return _looks(measured, size) if isinstance(measured, FrameQuality) else _signal_looks(measured, size[0])
@@ -191,6 +196,14 @@ def _sounds(measured: SoundQuality, samples: int) -> Iterator[Finding]:
     if measured.clipped > sq.CLIPPED:
         seen = f"{measured.clipped:.1%} of the samples are at full scale ({sq.CLIPPED:.1%} is the most)"
         yield Finding("clipped", f"clipped: {seen}. Lower the gain, or go farther away")
+
+
+def _texts(measured: TextQuality) -> Iterator[Finding]:
+    if measured.tokens < tq.SHORT:
+        yield Finding("too short", "too short: a single piece of a word. Give a whole sentence")
+    if measured.foreign:
+        seen = f"{measured.unknown:.0%} of its pieces are unknown, the others have {measured.letters:.1f} letters each"
+        yield Finding("unknown language", f"its language seems to be none that the network knows: {seen}")
 
 
 def _looks(measured: FrameQuality, size: tuple[int, ...]) -> Iterator[Finding]:

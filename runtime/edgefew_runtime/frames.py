@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 RawFrame: TypeAlias = npt.NDArray[Any]
-"""What an embed graph takes: uint8 [H, W, 3], float32 [samples, channels] or, of a sound, float32 [samples]."""
+"""What an embed graph takes: uint8 [H, W, 3], float32 [samples, channels], of a sound float32 [samples], of a text
+int64 [tokens].
+"""
 
 FrameLike: TypeAlias = "str | Path | bytes | npt.NDArray[Any] | Image.Image | Frame"
 
@@ -35,6 +37,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 SIGNAL_SUFFIXES = frozenset({".csv", ".npy"})
 SOUND_SUFFIXES = frozenset({".wav", ".flac"})
+TEXT_SUFFIXES = frozenset({".txt"})
 
 MAX_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: a few KB of PNG can unpack to gigabytes."""
@@ -52,9 +55,9 @@ class Frame:
 
     Attributes:
         values: of an image the pixels, uint8 [H, W, 3], RGB; of a signal float32 [samples, channels];
-            of a sound float32 [samples].
-        name: the path (what cannot be shown, as escapes), or "array", "image" or "bytes".
-        encoded: the image file's bytes, if it came as one.
+            of a sound float32 [samples]; of a text int64 [tokens].
+        name: the path (what cannot be shown, as escapes), "array", "image" or "bytes"; how a text begins.
+        encoded: the image file's bytes, if it came as one; the text.
         rate: of a sound, samples a second.
     """
 

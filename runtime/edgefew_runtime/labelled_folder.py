@@ -1,4 +1,4 @@
-"""A labelled folder: a class is a folder that holds images, windows of a signal, or recordings.
+"""A labelled folder: a class is a folder that holds images, windows of a signal, recordings, or texts.
 
 Folders may be nested (`Alphabet/character01/*.png`): the class is then `Alphabet/character01` and `Alphabet` is its
 group. A pattern on the file name tells the *source* of a frame (design family, smear, track, speaker, patient): support
@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import DataError, FrameError
-from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, SOUND_SUFFIXES, Frame, RawFrame, load_frame
+from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, SOUND_SUFFIXES, TEXT_SUFFIXES, Frame, RawFrame, load_frame
 from .input_spec import InputSpec
 from .signals import load_signal
 
-SUFFIXES = {"image": IMAGE_SUFFIXES, "signal": SIGNAL_SUFFIXES, "audio": SOUND_SUFFIXES}
+SUFFIXES = {"image": IMAGE_SUFFIXES, "signal": SIGNAL_SUFFIXES, "audio": SOUND_SUFFIXES, "text": TEXT_SUFFIXES}
 """The suffixes of the files of each kind of frame."""
 
 SOUND_RATE = 16_000
@@ -36,7 +36,7 @@ class LabelledFolder:
 
     Attributes:
         root: the folder.
-        kind: "image", "signal" or "audio".
+        kind: "image", "signal", "audio" or "text".
         files: `n` paths, sorted, relative to the root.
         classes: `c` names, sorted.
         labels: int64 [n], index into `classes`.
@@ -108,7 +108,7 @@ def read_labelled_folder(
             group, or
             else the whole match is the frame's source. Example: ``^(smear\d+)_``.
         exclude: shell patterns of class names to leave out, such as ``Greek/*``.
-        kind: "image", "signal" or "audio"; whichever the folder holds if not given.
+        kind: "image", "signal", "audio" or "text"; whichever the folder holds if not given.
 
     Raises:
         DataError: no such folder, no frames in it, files of both kinds, or a name in which the pattern finds nothing.
@@ -216,13 +216,15 @@ def read_labelled_folders(
     return whole.select_classes(np.flatnonzero(kept))[0] if exclude else whole
 
 
-_NAMED = {"image": "PNG, JPEG, BMP, WebP", "signal": ".npy, .csv", "audio": ".wav, .flac"}
+_NAMED = {"image": "PNG, JPEG, BMP, WebP", "signal": ".npy, .csv", "audio": ".wav, .flac", "text": ".txt"}
 
 
 def _kind(root: Path, found: Mapping[str, Sequence[Path]]) -> str:
     """The kind of frames that a folder's class folders hold; images where they hold none."""
     # A table beside the class folders is no frame.
     several = [name for name, paths in found.items() if any(path.parent != Path() for path in paths)]
+    if len(several) > 1:  # notes beside pictures are no frames
+        several = [name for name in several if name != "text"]
     if len(several) > 1:
         counts = " and ".join(f"{len(found[name])} {name}s ({found[name][0]}, …)" for name in several)
         raise DataError(f"{root} holds {counts}. Say which to take with --kind, or keep them apart.")
@@ -297,6 +299,8 @@ def read_frames(
 
 
 def _load(path: Path, kind: str, channels: int | None) -> Frame:
+    if kind == "text":
+        raise DataError(f"{path} is a text: only a bundle of texts can read it. Give one, or another folder.")
     if kind == "audio":
         from .sounds import load_sound
 

@@ -79,8 +79,7 @@ def migrate(
 
         def frames(examples: Sequence[Example]) -> Iterator[FrameLike]:
             for example in examples:
-                kept = unpack_frame(old.frame(example.source_sha256) or b"", example.source)
-                yield kept.values if kept.rate is None else kept
+                yield unpack_frame(old.frame(example.source_sha256) or b"", example.source)
                 progress(next(done), total)
 
         def embedded(examples: Sequence[Example]) -> Iterator[Example]:

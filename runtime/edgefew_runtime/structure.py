@@ -69,7 +69,7 @@ def described(tensor: Tensor) -> str:
 
 
 def _frames(inputs: Sequence[Tensor], manifest: Manifest) -> str:
-    """The one input of the embed graph: of an image the last axis is RGB, of other kinds it is the graph's own."""
+    """The one input of the embed graph: of an image the last axis is RGB, of a signal it is the graph's own."""
     spec = manifest.input
     axes = ["?"] * len(spec.layout)
     if spec.kind == "image":

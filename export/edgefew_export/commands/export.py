@@ -159,7 +159,8 @@ def export(
     """Turn a network into a bundle that has proved itself against it.
 
     SOURCE is a checkpoint of `edgefew train`; `efficientnet_lite0` with ImageNet weights;
-    `speech_embedding` with those of Google's speech embedding; `timm:NAME`;
+    `speech_embedding` and `sentence_encoder` with those of Google's speech embedding and of its multilingual encoder of
+    sentences; `timm:NAME`;
     `module:factory`, a function of yours that returns a torch.nn.Module; or an ONNX file that embeds already. What the
     network sees is said with --image-size and --scaling where the source does not know it; of a signal with --kind
     signal, --samples, --channels and --normalize; of sounds with --kind audio, --rate, --seconds and --bands. If the

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 from edgefew_runtime import ExportError, InputSpec
+from edgefew_runtime.text_input import MAX_TOKENS
 
 from ..log_mel import SoundPreprocessing
 from ..preprocessing import EmbeddingNetwork, SignalPreprocessing, preprocessing_of
@@ -57,6 +58,9 @@ class _WithUsable(torch.nn.Module):
 
 def _trace(network: torch.nn.Module, spec: InputSpec, *outputs: str) -> onnx.ModelProto:
     """A network of frames at the backbone's size as a graph of frames of any size."""
+    free = {0: torch.export.Dim("n")}
+    if spec.kind == "text":
+        free[1] = torch.export.Dim("tokens", max=MAX_TOKENS)
     # Two frames: an example batch of one would fix the batch to one.
     example = torch.from_numpy(np.zeros((2, *spec.raw_shape), spec.dtype))
     try:
@@ -69,14 +73,15 @@ def _trace(network: torch.nn.Module, spec: InputSpec, *outputs: str) -> onnx.Mod
                 opset_version=OPSET,
                 input_names=["frames"],
                 output_names=list(outputs),
-                dynamic_shapes={"frames": {0: torch.export.Dim("n")}},
+                dynamic_shapes={"frames": free},
             )
     except Exception as error:
         raise ExportError(f"PyTorch cannot export this network: {error}") from error
     if program is None:
         raise ExportError("PyTorch exported nothing for this network.")
     model: onnx.ModelProto = program.model_proto
-    take_any_size(model.graph, spec)
+    if spec.kind != "text":
+        take_any_size(model.graph, spec)
     return model
 
 

@@ -1,6 +1,7 @@
 """Where a network comes from. Each kind has a file here; all come down to a `Source`.
 
-A checkpoint of `edgefew train`, `efficientnet_lite0` with ImageNet weights, `speech_embedding`, `timm:NAME`,
+A checkpoint of `edgefew train`, `efficientnet_lite0` with ImageNet weights, `speech_embedding`,
+`sentence_encoder`, `timm:NAME`,
 `module:factory` for any PyTorch network, or an ONNX file that embeds already.
 """
 
@@ -169,8 +170,8 @@ def open_source(name: str, declared: Declared, weights: Path | None = None) -> S
     """The source of a name as the command line has it.
 
     Args:
-        name: a checkpoint's path, an ONNX file's path, `efficientnet_lite0`, `speech_embedding`, `timm:NAME` or
-            `module:factory`.
+        name: a checkpoint's path, an ONNX file's path, `efficientnet_lite0`, `speech_embedding`,
+            `sentence_encoder`, `timm:NAME` or `module:factory`.
         declared: what is said of its input.
         weights: a safetensors file to load into the network.
 
@@ -191,6 +192,12 @@ def open_source(name: str, declared: Declared, weights: Path | None = None) -> S
         if image is None:
             raise _of_images(name, declared.kind)
         return efficientnet_lite0(image, weights)
+    if name == "sentence_encoder":
+        from .sentence_encoder import sentence_encoder
+
+        _refuse(weights is not None, name, "--weights")
+        _refuse(not (isinstance(declared, DeclaredInput) and declared.is_empty), name, "an input (--kind, …)")
+        return sentence_encoder()
     if name == "speech_embedding":
         from .speech_embedding import speech_embedding
 

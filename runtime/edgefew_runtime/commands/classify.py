@@ -16,17 +16,20 @@ from edgefew_runtime.watch_file import keep_watch
 from .options import (
     bundle_argument,
     gallery_option,
+    given_frames,
     json_option,
     print_json,
     provider_option,
     require_gallery,
+    text_option,
     variant_option,
 )
 
 
 @click.command()
 @bundle_argument
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@text_option
 @gallery_option
 @click.option(
     "--false-accept-rate",
@@ -59,6 +62,7 @@ from .options import (
 def classify(
     bundle: Path,
     files: tuple[Path, ...],
+    texts: tuple[str, ...],
     gallery: Path,
     false_accept_rate: float,
     always_answer: bool,
@@ -87,7 +91,7 @@ def classify(
         if note is not None:
             click.echo(f"note: {note}", err=True)
         answers = []
-        for file in files:
+        for file in given_frames(files, texts, classifier):
             try:
                 for second, answer in _answers(classifier, file, stride):
                     answers.append(answer)
@@ -116,7 +120,7 @@ def classify(
         raise SystemExit(1)
 
 
-def _answers(classifier: Classifier, file: Path, stride: float | None) -> Iterator[tuple[float | None, Answer]]:
+def _answers(classifier: Classifier, file: Path | str, stride: float | None) -> Iterator[tuple[float | None, Answer]]:
     """The answer to a file, or to each window of a recording with the second at which it begins."""
     if stride is None:
         yield None, classifier.classify(file)

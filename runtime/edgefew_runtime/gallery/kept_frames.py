@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import FrameError
 from ..frames import MAX_PIXELS, Frame, load_frame
 
-_FILE, _PIXELS, _SIGNAL, _SOUND = b"F", b"P", b"S", b"A"
+_FILE, _PIXELS, _SIGNAL, _SOUND, _TEXT = b"F", b"P", b"S", b"A", b"T"
 _SHAPE, _RATE = struct.Struct(">II"), struct.Struct(">I")
 
 
@@ -25,6 +25,8 @@ def pack(frame: Frame) -> bytes:
     >>> unpack(pack(load_frame(np.full((2, 3), 9, np.uint8))), "a").values.shape
     (2, 3, 3)
     """
+    if frame.encoded is not None and frame.values.dtype == np.int64:
+        return _TEXT + frame.encoded
     if frame.encoded is not None:
         return _FILE + frame.encoded
     if frame.values.dtype == np.float32:
@@ -50,6 +52,8 @@ def unpack(content: bytes, name: str) -> Frame:
         from ..signals import load_signal
 
         return Frame(load_signal(body).values, name)
+    if kind == _TEXT:
+        return Frame(np.empty(0, np.int64), name, body)  # its tokens are the bundle's to make
     if kind == _SOUND and len(body) > _RATE.size:
         from ..signals import read_npy
         from ..sounds import load_sound
@@ -67,7 +71,7 @@ def digest(content: bytes) -> str:
     Raises:
         FrameError: they are not such bytes.
     """
-    if content[:1] == _FILE:
+    if content[:1] in (_FILE, _TEXT):
         return hashlib.sha256(content[1:]).hexdigest()
     return unpack(content, "it").sha256()
 
