@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console service soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts console service language soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -31,6 +31,9 @@ console: .venv/.ready build/console/.ready  ## the console in a real Chromium: f
 
 service: .venv/.ready build/service-venv/.ready  ## the service against its own OpenAPI document, with schemathesis
 	$(BIN)/python -m pytest tests/serve/test_openapi.py -rs
+
+language: .venv/.ready  ## one device, many languages: intents, requests of none, a phrase translator; a table and a picture
+	OMP_NUM_THREADS=1 $(BIN)/python examples/language/language.py
 
 soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 200 kills, every page, every byte (an hour)
 	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \
