@@ -1,6 +1,6 @@
 """Are spoken digits told apart: of speakers with no example, and where nothing was fitted on these digits or speakers?
 
-    python benchmarks/spoken_digits.py FOLDER [--minutes 1.5] [--seed 0]
+    python benchmarks/spoken_digits.py FOLDER [--steps 300] [--seed 0]
 
 FOLDER is the Free Spoken Digit Dataset (CC BY-SA 4.0) or a part of it: a folder for each digit, files named
 3_george_12.wav. Of each query, no example is of its speaker. Three questions:
@@ -129,7 +129,7 @@ def trained(training: LabelledFolder, config: TrainingConfig, test: LabelledFold
     ]
 
 
-def new_words(whole: LabelledFolder, digits: range, speakers: range, minutes: float, seed: int) -> dict[str, Rows]:
+def new_words(whole: LabelledFolder, digits: range, speakers: range, steps: int, seed: int) -> dict[str, Rows]:
     """The other digits of the other speakers, with what these teach."""
     others = [set(range(10)) - set(digits), set(range(6)) - set(speakers)]
     test = part(whole, rows_of(whole, *others))
@@ -137,7 +137,7 @@ def new_words(whole: LabelledFolder, digits: range, speakers: range, minutes: fl
         training = lay_out(whole, Path(scratch) / "training", digits, speakers, seed)
         ways = {"raw spectra": embed_folder(test, [raw_sound])[0][0]}
         ways |= projected(speech(training), training.labels, speech(test))
-        settings: dict[str, Any] = {"kind": "audio", "way": 12, "query": 2, "minutes": minutes, "seed": seed}
+        settings: dict[str, Any] = {"kind": "audio", "way": 12, "query": 2, "episodes": steps, "seed": seed}
         settings |= {"source_pattern": SPEAKER, "device": "cpu", "seconds": 1.6}
         own = TrainingConfig(backbone="melnet", **settings)
         more = TrainingConfig(backbone="speech_embedding", pretrained=True, learning_rate=1e-4, **settings)
@@ -156,9 +156,9 @@ def known_words(whole: LabelledFolder, embeddings: head.Embeddings, speakers: ra
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--minutes", default=1.5, show_default=True, help="Of each training.")
+@click.option("--steps", default=300, show_default=True, help="Training episodes of each network.")
 @click.option("--seed", default=0, show_default=True)
-def main(data: Path, minutes: float, seed: int) -> None:
+def main(data: Path, steps: int, seed: int) -> None:
     """Measure on the digits in DATA."""
     whole = read_labelled_folder(data, SPEAKER)
     plain = speech(whole)
@@ -167,11 +167,11 @@ def main(data: Path, minutes: float, seed: int) -> None:
     told = {
         "recordings": len(whole),
         "seed": seed,
-        "minutes": minutes,
+        "steps": steps,
         "episodes": EPISODES,
         "query": QUERY,
         "ten": {name: {"mean": accuracies(embeddings, whole, seed)} for name, embeddings in ten.items()},
-        "new_words": mean([new_words(whole, digits, speakers, minutes, seed) for digits, speakers in splits]),
+        "new_words": mean([new_words(whole, digits, speakers, steps, seed) for digits, speakers in splits]),
         "known_words": mean([known_words(whole, plain, speakers, seed) for speakers in SPEAKERS]),
     }
     click.echo(json.dumps(told, indent=1))
