@@ -164,8 +164,7 @@ def spoken_digits_table(result: Mapping[str, Any]) -> str:
             rows.append(f"| {named} | {model} | {figures} |")
     return "\n".join(rows) + (
         f"\n\nAccuracy over {result['episodes']} episodes of each split with its 95 % interval, seed {result['seed']}; "
-        f"trainings of {result['minutes']:g} minutes on one thread, by `python benchmarks/spoken_digits.py FOLDER "
-        f"--minutes {result['minutes']:g}`. Raw figures: "
+        "by `python benchmarks/spoken_digits.py FOLDER`. Raw figures: "
         "[benchmarks/spoken_digits.json](benchmarks/spoken_digits.json)."
     )
 
