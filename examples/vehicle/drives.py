@@ -1,9 +1,9 @@
 """Drives that nobody drove: a camera comes nearer to one sign, over some fifteen frames.
 
-A sign is a drawing on a plate (`edgefew.data.signs`). A track is one post by the road with that sign on it: its paint has
-faded and leans as no other post's, one scene is behind it, one weather and one hour are over all its frames. So a track
-is a source: enrolment and questions must never share one. A frame is what a detector would cut out, 16 to 78 pixels a
-side: the sign grows, the box is never quite right, and every frame has its own motion, rain and noise.
+A sign is a drawing on a plate (`edgefew.data.signs`). A track is one post by the road with that sign on it: its paint
+has faded and it leans as no other post does, one scene is behind it, one weather and one hour are over all its frames.
+So a track is a source: enrolment and questions must never share one. A frame is what a detector would cut out, 16 to 78
+pixels a side: the sign grows, the box is never quite right, and every frame has its own motion, rain and noise.
 """
 
 from __future__ import annotations
