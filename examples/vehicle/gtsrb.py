@@ -1,9 +1,9 @@
 r"""Real signs, where you have them: a GTSRB folder as a labelled folder, `python examples/vehicle/gtsrb.py FOLDER OUT`.
 
 FOLDER is `Final_Training/Images` of the German Traffic Sign Recognition Benchmark (Stallkamp et al. 2012), or a folder
-that holds it; it is not downloaded here, and not for every use: read its terms. In it lie `00014/00003_00029.ppm` (class,
-track, frame) and, in each class's folder, `GT-00014.csv` with the sign's box. OUT gets the boxes' pixels as PNG under the
-same names. A track is a source: give `edgefew evaluate` and `edgefew train` `--source-pattern '^(\d+)_'`.
+that holds it. It is not downloaded here; read its terms. In it lie `00014/00003_00029.ppm` (class, track, frame) and in
+each class's folder `GT-00014.csv` with the sign's box. OUT gets the boxes' pixels as PNG under the same names. A track is
+a source: give `edgefew evaluate` and `edgefew train` `--source-pattern '^(\d+)_'`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefew_runtime import DataError
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 NEEDED = ("Filename", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2")
 
@@ -76,7 +76,7 @@ def sign(box: Box) -> Image.Image:
             if not (0 <= left <= right < image.width and 0 <= top <= bottom < image.height):
                 raise DataError(f"{box.file}: the box {box.sides} is not within {image.width} × {image.height} pixels.")
             return image.convert("RGB").crop((left, top, right + 1, bottom + 1))
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{box.file} cannot be read as a picture: {error}.") from None
 
 

@@ -166,8 +166,8 @@ def trained(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint says of its training."""
     from edgefew_export.checkpoint import read_checkpoint
 
-    lineage = read_checkpoint(checkpoint).lineage
-    return {key: lineage[key] for key in ("episodes", "minutes") if key in lineage}
+    training = read_checkpoint(checkpoint).training
+    return {"steps": training["episodes"], "seconds": round(training["seconds"]), "backbone": training["backbone"]}
 
 
 def export(out: Path, checkpoint: Path) -> dict[str, Path]:
