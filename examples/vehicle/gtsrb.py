@@ -2,8 +2,8 @@ r"""Real signs, where you have them: a GTSRB folder as a labelled folder, `pytho
 
 FOLDER is `Final_Training/Images` of the German Traffic Sign Recognition Benchmark (Stallkamp et al. 2012), or a folder
 that holds it. It is not downloaded here; read its terms. In it lie `00014/00003_00029.ppm` (class, track, frame) and in
-each class's folder `GT-00014.csv` with the sign's box. OUT gets the boxes' pixels as PNG under the same names. A track is
-a source: give `edgefew evaluate` and `edgefew train` `--source-pattern '^(\d+)_'`.
+each class's folder `GT-00014.csv` with the sign's box. OUT gets the boxes' pixels as PNG under the same names. A
+track is a source: give `edgefew evaluate` and `edgefew train` `--source-pattern '^(\d+)_'`.
 """
 
 from __future__ import annotations

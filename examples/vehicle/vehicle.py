@@ -26,16 +26,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from examples.vehicle.drives import Frame, Track, drive, invent  # noqa: E402
+from examples.vehicle.table import BUNDLES, table  # noqa: E402
 
-FIGURES = Path(__file__).with_name("figures.json")
 RATE = 0.05
 SIGNS, VEHICLES, SHOTS = 10, 3, 3
 """Of a depot: signs, the last of which is the new one; vehicles; frames that enroll a sign, each of another track."""
 
 ENROLL_AT = 10
 """The frame of a track that enrolls: two thirds of the way."""
-
-BUNDLES = {"trained": "pictogram-trained", "lite0": "EfficientNet-Lite0", "raw": "raw pixels"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def main() -> None:
     step("3. three bundles")
     bundles = export(out, checkpoint)
     step(f"4. each of {len(world.depots)} depots teaches {VEHICLES} vehicles, which then drive")
-    result: dict[str, Any] = {"promised": RATE, "seed": options.seed, "bundles": {}}
+    result: dict[str, Any] = {"promised": RATE, "signs": SIGNS, "shots": SHOTS, "seed": options.seed, "bundles": {}}
     shown: list[Asked] = []
     for name, bundle in bundles.items():
         figures, answers = fleet(bundle, world, out / "galleries" / name)
@@ -133,7 +131,7 @@ def step(title: str) -> None:
 
 def edgefew(*words: object) -> None:
     """Run a command and show it; an error ends all."""
-    print("$ edgefew", *words, flush=True)
+    print("$ edgefew", *(str(word).replace(f"{ROOT}/", "") for word in words), flush=True)
     command = [str(Path(sys.executable).with_name("edgefew")), *map(str, words)]
     done = subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -167,7 +165,8 @@ def trained(checkpoint: Path) -> dict[str, Any]:
     from edgefew_export.checkpoint import read_checkpoint
 
     training = read_checkpoint(checkpoint).training
-    return {"steps": training["episodes"], "seconds": round(training["seconds"]), "backbone": training["backbone"]}
+    asked = {key: training["config"][key] for key in ("backbone", "image_size", "way", "minutes")}
+    return {**asked, "steps": training["episode"], "unseen_accuracy": training["validation"]["accuracy"]}
 
 
 def export(out: Path, checkpoint: Path) -> dict[str, Path]:
@@ -315,37 +314,6 @@ def interval(values: Iterable[float]) -> dict[str, float]:
     middle = (mean + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return {"mean": mean, "low": max(0.0, middle - half), "high": min(1.0, middle + half), "tracks": n}
-
-
-ROWS = {
-    "nearest": "frame: right sign nearest",
-    "frame_right": "frame: right and known",
-    "frame_wrong": "frame: taken for another sign",
-    "track_right": "track, by consensus: right and known",
-    "track_wrong": "track, by consensus: taken for another sign",
-    "new_before": "new sign before the pack: taken for something",
-    "new_after": "new sign after the pack: right and known",
-    "unknown_frames": "unknown sign, frame: taken for something",
-    "unknown_tracks": "unknown sign, track: taken for something",
-}
-
-
-def table(result: dict[str, Any]) -> str:
-    """The figures for people, as Markdown; the README shows the same text."""
-    bundles = result["bundles"]
-    lines = [f"| | {' | '.join(BUNDLES[name] for name in bundles)} | tracks |", f"|---|{'---|' * (len(bundles) + 1)}"]
-    for key, title in ROWS.items():
-        cells = [
-            f"{100 * b[key]['mean']:.1f} % ({100 * b[key]['low']:.0f}–{100 * b[key]['high']:.0f})"
-            for b in bundles.values()
-        ]
-        lines.append(f"| {title} | {' | '.join(cells)} | {next(iter(bundles.values()))[key]['tracks']} |")
-    said = (
-        f"{result['depots']} depots with {SIGNS} signs each, {SHOTS} frames a sign; {RATE:.0%} of strangers' frames "
-        f"promised at most, on {result['strangers']} strangers; in brackets 95 % intervals (Wilson) over tracks; seed "
-        f"{result['seed']}."
-    )
-    return "\n".join([*lines, "", said])
 
 
 if __name__ == "__main__":
