@@ -92,7 +92,7 @@ def drive(name: str, sign: Image.Image, number: int, seed: int, frames: int = FR
         place = 0.5 + rng.normal(0, 0.03, 2)
         layer = _placed(post, pixels, side, place)
         alpha = layer[:, :, 3:] / 255
-        values = view * (1 - alpha) + layer[:, :, :3] * alpha
+        values = np.asarray(view * (1 - alpha) + layer[:, :, :3] * alpha, np.float64)
         values = 255 * (values.clip(0, 255) / 255) ** gamma * gain * tint
         values = _air(values, weather, strength, rng)
         values = _moved(values, speed * side * rng.uniform(0.4, 1.6), rng)
@@ -133,8 +133,8 @@ def _light(weather: str, strength: float, rng: np.random.Generator) -> tuple[flo
 
 
 def _air(
-    values: npt.NDArray[np.floating], weather: str, strength: float, rng: np.random.Generator
-) -> npt.NDArray[np.floating]:
+    values: npt.NDArray[np.float64], weather: str, strength: float, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
     """What is between the sign and the camera."""
     if weather == "haze":
         return values * (1 - 0.55 * strength) + 0.55 * strength * 190
@@ -150,7 +150,7 @@ def _air(
     return values
 
 
-def _moved(values: npt.NDArray[np.floating], reach: float, rng: np.random.Generator) -> npt.NDArray[np.floating]:
+def _moved(values: npt.NDArray[np.float64], reach: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Blurred along a road's jolt, and by a lens that is never quite sharp."""
     image = Image.fromarray(values.clip(0, 255).astype(np.uint8)).filter(
         ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7))
@@ -166,7 +166,7 @@ def _moved(values: npt.NDArray[np.floating], reach: float, rng: np.random.Genera
         )
         for shift in shifts
     ]
-    return np.mean([np.asarray(m, np.float32) for m in moved], axis=0)
+    return np.asarray(np.mean([np.asarray(m, np.float32) for m in moved], axis=0), np.float64)
 
 
 def save(tracks: Sequence[Track], folder: Path) -> None:

@@ -34,7 +34,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {title} | {' | '.join(cells)} | {next(iter(bundles.values()))[key]['tracks']} |")
     said = (
         f"{result['depots']} depots with {result['signs']} signs each, {result['shots']} frames a sign; "
-        f"{result['promised']:.0%} of strangers' frames promised at most, on {result['strangers']} strangers of the site; "
+        f"at most {result['promised']:.0%} of strangers' frames promised, on {result['strangers']} of the site; "
         f"in brackets 95 % intervals (Wilson) over tracks; seed {result['seed']}."
     )
     return "\n".join([*lines, "", said])

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,17 +232,15 @@ def fleet(bundle: Path, world: World, galleries: Path) -> tuple[dict[str, Any], 
         "promise": "" if promise is None else promise.reason,
         "nearest": interval(share(a.nearest, a.track.sign) for a in known),
         "frame_right": interval(share(a.frames, a.track.sign) for a in known),
-        "frame_wrong": interval(share_of(a.frames, lambda f, a=a: f not in (None, a.track.sign)) for a in known),
+        "frame_wrong": interval(max(0.0, taken(a) - share(a.frames, a.track.sign)) for a in known),
         "track_right": interval(a.verdict == a.track.sign for a in known),
         "track_wrong": interval(a.verdict not in (None, a.track.sign) for a in known),
         "new_before": interval(a.verdict is not None for a in before),
         "new_after": interval(a.verdict == a.track.sign for a in new),
-        "unknown_frames": interval(
-            np.mean([share_of(a.frames, lambda f: f is not None) for a in asked])
-            for asked in zip(*unknown, strict=True)
-        ),
+        # A depot asks about the same tracks as the others, so each track counts once.
+        "unknown_frames": interval(statistics.fmean(map(taken, asked)) for asked in zip(*unknown, strict=True)),
         "unknown_tracks": interval(
-            np.mean([a.verdict is not None for a in asked]) for asked in zip(*unknown, strict=True)
+            statistics.fmean(a.verdict is not None for a in asked) for asked in zip(*unknown, strict=True)
         ),
     }
     return figures, first
@@ -299,12 +298,12 @@ def ask(vehicle: Classifier, track: Track, embeddings: Any, enrolled: bool) -> A
 
 def share(labels: Sequence[str | None], truth: str) -> float:
     """How many of the labels are the truth."""
-    return share_of(labels, lambda label: label == truth)
+    return labels.count(truth) / len(labels)
 
 
-def share_of(labels: Sequence[str | None], holds: Callable[[str | None], bool]) -> float:
-    """For how many of the labels something holds."""
-    return sum(map(holds, labels)) / len(labels)
+def taken(asked: Asked) -> float:
+    """How many of a track's frames were taken for an enrolled sign."""
+    return 1 - asked.frames.count(None) / len(asked.frames)
 
 
 def interval(values: Iterable[float]) -> dict[str, float]:
