@@ -24,8 +24,9 @@ WIDTH, HEIGHT, LEFT = 12.4, 8.9, 0.45
 TITLES = {"trained": "trained on pictograms", "lite0": "EfficientNet-Lite0 (ImageNet)", "raw": "raw pixels"}
 BARS = {
     "nearest": "one frame:\nright sign nearest",
+    "track_nearest": "whole track, if\nall is answered",
+    "new_nearest": "the new sign by\nthe pack: track",
     "track_right": "whole track:\nright and known",
-    "new_after": "the new sign,\nafter the pack",
     "unknown_tracks": "unknown sign:\ntaken for another",
 }
 
@@ -70,7 +71,7 @@ def strip(figure: Figure, asked: Asked, bottom: float) -> None:
     name = words_of(asked.track.sign)
     title = f"Taught: “{name}”" if asked.enrolled else f"Never taught: “{name}”"
     text(figure, LEFT, bottom + 1.5, title, size=12, weight="bold")
-    text(figure, LEFT + 0.115 * len(title) + 0.1, bottom + 1.5, asked.track.weather, size=10, color=MUTED)
+    text(figure, LEFT + 0.098 * len(title) + 0.15, bottom + 1.5, asked.track.weather, size=10, color=MUTED)
     steps = range(0, len(asked.frames), 2)
     side, pitch = 1.0, 1.14
     truth = asked.track.sign if asked.enrolled else None
@@ -119,7 +120,7 @@ def bars(figure: Figure, result: dict[str, Any]) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(RULE)
-    axes.axvline(2.5, color=RULE, linewidth=1)
+    axes.axvline(3.5, color=RULE, linewidth=1)
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.2), ncol=3, fontsize=10)
 
 

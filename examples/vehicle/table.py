@@ -11,11 +11,13 @@ HERE = Path(__file__).parent
 BUNDLES = {"trained": "trained on pictograms", "lite0": "EfficientNet-Lite0", "raw": "raw pixels"}
 ROWS = {
     "nearest": "frame: right sign nearest",
+    "track_nearest": "track, by consensus: right sign, if all is answered",
     "frame_right": "frame: right and known",
     "frame_wrong": "frame: taken for another sign",
     "track_right": "track, by consensus: right and known",
     "track_wrong": "track, by consensus: taken for another sign",
     "new_before": "new sign before the pack: taken for something",
+    "new_nearest": "new sign after the pack, track: right, if all is answered",
     "new_after": "new sign after the pack: right and known",
     "unknown_frames": "unknown sign, frame: taken for something",
     "unknown_tracks": "unknown sign, track: taken for something",
@@ -32,10 +34,12 @@ def table(result: dict[str, Any]) -> str:
             for b in bundles.values()
         ]
         lines.append(f"| {title} | {' | '.join(cells)} | {next(iter(bundles.values()))[key]['tracks']} |")
+    training = result["training"]
     said = (
         f"{result['depots']} depots with {result['signs']} signs each, {result['shots']} frames a sign; "
-        f"at most {result['promised']:.0%} of strangers' frames promised, on {result['strangers']} of the site; "
-        f"in brackets 95 % intervals (Wilson) over tracks; seed {result['seed']}."
+        f"at most {result['promised']:.0%} of strangers' frames promised, on {result['strangers']} of the site; in "
+        f"brackets 95 % intervals (Wilson) over tracks; seed {result['seed']}. The trained bundle learned for "
+        f"{training['minutes']:g} minutes ({training['steps']} steps on a busy machine)."
     )
     return "\n".join([*lines, "", said])
 
