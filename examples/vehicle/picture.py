@@ -27,7 +27,7 @@ BARS = {
     "track_nearest": "whole track, if\nall is answered",
     "new_nearest": "the new sign by\nthe pack: track",
     "track_right": "whole track:\nright and known",
-    "unknown_tracks": "unknown sign:\ntaken for another",
+    "unknown_tracks": "unknown sign taken for\nanother (less is better)",
 }
 
 
