@@ -5,10 +5,13 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console service language soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts console service language vehicle soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
+
+vehicle: .venv/.ready  ## a depot teaches its vehicles a new sign: three bundles, class packs, drives, a table, a picture
+	OMP_NUM_THREADS=1 $(BIN)/python examples/vehicle/vehicle.py --picture build/vehicle/vehicle.png --figures build/vehicle/figures.json
 
 test: .venv/.ready .venv-device/.ready  ## every test, on two cores; one thread each, so that they do not wait for one another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
