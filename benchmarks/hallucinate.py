@@ -2,8 +2,8 @@
 
     python benchmarks/hallucinate.py SOURCE BASE NOVEL --source-pattern PATTERN
 
-SOURCE is what `edgefew export` takes. BASE is a labelled folder to fit on, NOVEL one to ask about; with --halves
-instead of NOVEL, every second class of BASE is asked about and the others are fitted on, both ways round. Support and
+SOURCE is what `edgefew export` takes. BASE is a labelled folder to fit on, NOVEL one to ask about; without
+NOVEL, every second class of BASE is asked about and the others are fitted on, both ways round. Support and
 queries are of different sources. Prints one JSON object: 5-way at 1, 2 and 5 shots, over the same episodes, of the
 plain mean, of the generator (`edgefew export --hallucinate`), and of distribution calibration without a generator
 (Yang, Liu, Xu, Free Lunch for Few-shot Learning, ICLR 2021): the mean moved to those of the nearest base classes, by
@@ -30,7 +30,7 @@ from edgefew_export.sources import DeclaredInput, open_source
 from edgefew_runtime import DataError, head
 from torch.nn import functional as F
 
-EPISODES, WAY, QUERIES, SEED = 600, 5, 5, 0
+WAY, QUERIES, SEED = 5, 5, 0
 NEAREST = 2
 """Base classes that a mean is moved to: k of Yang et al."""
 
@@ -87,7 +87,7 @@ def regression(features: Sequence[head.Embeddings], queries: head.Embeddings) ->
     return np.asarray((torch.from_numpy(queries) @ weights.detach()).argmax(dim=1))
 
 
-def measured(base: Arrays, novel: Arrays, way: int = WAY) -> dict[str, Any]:
+def measured(base: Arrays, novel: Arrays, episodes: int) -> dict[str, Any]:
     """Each method beside the plain mean."""
     started = time.process_time()
     fitted = fit_hallucination(*base, SEED)
@@ -97,11 +97,11 @@ def measured(base: Arrays, novel: Arrays, way: int = WAY) -> dict[str, Any]:
     for shot in SHOTS:
         try:
             sampler = EpisodeSampler(
-                novel[1], sources=novel[2], way=way, shot=shot, query=QUERIES, seed=SEED, checked=EPISODES
+                novel[1], sources=novel[2], way=WAY, shot=shot, query=QUERIES, seed=SEED, checked=episodes
             )
         except DataError:
             continue
-        shots[str(shot)] = _compared(novel[0], sampler, fitted, calibration)
+        shots[str(shot)] = _compared(novel[0], sampler, fitted, calibration, episodes)
     return {
         "fitted_on": {"classes": int(base[1].max()) + 1, "examples": len(base[1])},
         "weight": fitted.weight,
@@ -111,7 +111,7 @@ def measured(base: Arrays, novel: Arrays, way: int = WAY) -> dict[str, Any]:
 
 
 def _compared(
-    embeddings: head.Embeddings, sampler: EpisodeSampler, fitted: Hallucination, calibration: Calibration
+    embeddings: head.Embeddings, sampler: EpisodeSampler, fitted: Hallucination, calibration: Calibration, episodes: int
 ) -> dict[str, Any]:
     rng = np.random.default_rng(SEED)
 
@@ -119,7 +119,7 @@ def _compared(
         return lambda queries: head.cosine_scores(queries, head.unit(rows)).argmax(axis=1)
 
     right: dict[str, list[float]] = {name: [] for name in ("mean", "generated", "moved", "calibrated", "regression")}
-    for number in range(EPISODES):
+    for number in range(episodes):
         episode = sampler.episode(number)
         support = embeddings[episode.support]
         prototypes = head.unit(support.mean(axis=1))
@@ -162,6 +162,7 @@ def _half(arrays: Arrays, first: int) -> Arrays:
 @click.option("--source-pattern", help="A regular expression that finds the source in a file name.")
 @click.option("--image-size", type=int, help="For a source that does not know it.")
 @click.option("--exclude", multiple=True, help="Classes of NOVEL to leave out.")
+@click.option("--episodes", default=600, show_default=True)
 def main(
     source: str,
     base: Path,
@@ -169,6 +170,7 @@ def main(
     source_pattern: str | None,
     image_size: int | None,
     exclude: tuple[str, ...],
+    episodes: int,
 ) -> None:
     """Measure on NOVEL what is fitted on BASE; on each half of BASE's classes in its turn if NOVEL is not given."""
     declared = DeclaredInput(size=None if image_size is None else (image_size, image_size))
@@ -181,10 +183,10 @@ def main(
 
     first = read(base, ())
     if novel is None:
-        parts = [measured(_half(first, side), _half(first, 1 - side)) for side in (0, 1)]
+        parts = [measured(_half(first, side), _half(first, 1 - side), episodes) for side in (0, 1)]
     else:
-        parts = [measured(first, read(novel, exclude))]
-    click.echo(json.dumps({"episodes": EPISODES, "way": WAY, "queries": QUERIES, "seed": SEED, "parts": parts}))
+        parts = [measured(first, read(novel, exclude), episodes)]
+    click.echo(json.dumps({"episodes": episodes, "way": WAY, "queries": QUERIES, "seed": SEED, "parts": parts}))
 
 
 if __name__ == "__main__":
