@@ -110,7 +110,7 @@ class Hallucination:
 
     def complete(self, prototypes: head.Embeddings, shot: int) -> head.Embeddings:
         """The prototypes with what is generated for them: float32 [c, d], unit rows."""
-        return completed(prototypes, self.generate(prototypes), np.full(len(prototypes), shot), self.weight)
+        return completed(prototypes, self.generate(prototypes), shot, self.weight)
 
     def record(self, shots: tuple[int, ...] = ()) -> device.Hallucination:
         """As the manifest keeps it, to be used at these shots."""

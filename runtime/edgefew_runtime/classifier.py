@@ -175,8 +175,8 @@ class Classifier:
                 promised for the gallery's size, every answer is "unknown", and `promise()` says what would be enough.
                 None never answers "unknown".
             coverage: also give every class that a frame may be of, right with this probability (`Answer.labels`).
-            hallucinate: complete classes of few examples by generated ones, where the bundle has a generator and its
-                report says that it gains.
+            hallucinate: complete prototypes by generated examples, where all classes have a number of examples at which
+                the bundle has a generator and its report says that it gains.
 
         Raises:
             BundleError: the bundle is damaged, unknown, not signed for the key that is set, or does not compute here

@@ -63,25 +63,22 @@ class Hallucination:
     def complete(
         self, session: Session, prototypes: head.Embeddings, counts: npt.NDArray[np.int64]
     ) -> head.Embeddings | None:
-        """Prototypes float32 [c, d] with what is generated for those of a count in `shots`; None where there is none.
+        """Each prototype, float32 [c, d], with what is generated for it, the same; None where they are not to be used.
 
-        Each is the mean of its examples, at the prototype, and of the generated ones counted as `weight`, made unit
-        again: float32 [c, d]. A class without direction stays so.
+        They are where all classes have the same number of examples, and that is one of `shots`: a class that is
+        completed beside others that are not takes frames of those. A class without direction stays so.
         """
-        chosen = np.flatnonzero(np.isin(counts, self.shots) & prototypes.any(axis=1))
-        if not len(chosen):
+        if not len(counts) or counts.min() != counts.max() or counts[0] not in self.shots:
             return None
         rows = prototypes.copy()
+        chosen = np.flatnonzero(prototypes.any(axis=1))
         for start in range(0, len(chosen), _BLOCK):
             block = chosen[start : start + _BLOCK]
             (generated,) = session.run(self.inputs(prototypes[block]))
-            rows[block] = completed(prototypes[block], generated, counts[block], self.weight)
+            rows[block] = completed(prototypes[block], generated, int(counts[0]), self.weight)
         return rows
 
 
-def completed(
-    prototypes: head.Embeddings, generated: head.Embeddings, counts: npt.NDArray[np.int64], weight: float
-) -> head.Embeddings:
-    """The mean of `counts` [c] examples at each prototype [c, d] and of those generated [c, k, d], as unit rows."""
-    sums = counts[:, None].astype(np.float32) * prototypes
-    return head.unit(sums + np.float32(weight) * generated.mean(axis=1))
+def completed(prototypes: head.Embeddings, generated: head.Embeddings, shot: int, weight: float) -> head.Embeddings:
+    """The mean of `shot` examples at each prototype [c, d] and of those generated [c, k, d], as unit rows [c, d]."""
+    return head.unit(shot * prototypes + np.float32(weight) * generated.mean(axis=1))
