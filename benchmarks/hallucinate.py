@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def regression(features: Sequence[head.Embeddings], queries: head.Embeddings) ->
     return np.asarray((torch.from_numpy(queries) @ weights.detach()).argmax(dim=1))
 
 
-def measured(base: Arrays, novel: Arrays, episodes: int) -> dict[str, Any]:
+def measured(base: Arrays, novel: Arrays, episodes: int, regressed: bool) -> dict[str, Any]:
     """Each method beside the plain mean."""
     started = time.process_time()
     fitted = fit_hallucination(*base, SEED)
@@ -101,7 +101,7 @@ def measured(base: Arrays, novel: Arrays, episodes: int) -> dict[str, Any]:
             )
         except DataError:
             continue
-        shots[str(shot)] = _compared(novel[0], sampler, fitted, calibration, episodes)
+        shots[str(shot)] = _compared(novel[0], sampler, fitted, calibration, episodes, regressed)
     return {
         "fitted_on": {"classes": int(base[1].max()) + 1, "examples": len(base[1])},
         "weight": fitted.weight,
@@ -111,29 +111,32 @@ def measured(base: Arrays, novel: Arrays, episodes: int) -> dict[str, Any]:
 
 
 def _compared(
-    embeddings: head.Embeddings, sampler: EpisodeSampler, fitted: Hallucination, calibration: Calibration, episodes: int
+    embeddings: head.Embeddings,
+    sampler: EpisodeSampler,
+    fitted: Hallucination,
+    calibration: Calibration,
+    episodes: int,
+    regressed: bool,
 ) -> dict[str, Any]:
     rng = np.random.default_rng(SEED)
-
-    def nearest(rows: head.Embeddings) -> Callable[[head.Embeddings], npt.NDArray[np.int64]]:
-        return lambda queries: head.cosine_scores(queries, head.unit(rows)).argmax(axis=1)
-
-    right: dict[str, list[float]] = {name: [] for name in ("mean", "generated", "moved", "calibrated", "regression")}
+    right: dict[str, list[float]] = {}
     for number in range(episodes):
         episode = sampler.episode(number)
         support = embeddings[episode.support]
         prototypes = head.unit(support.mean(axis=1))
         queries = embeddings[episode.query.ravel()]
-        features = [calibration.features(rows, rng) for rows in support]
-        answers = {
-            "mean": nearest(prototypes)(queries),
-            "generated": nearest(fitted.complete(prototypes, sampler.shot))(queries),
-            "moved": nearest(calibration.moved(prototypes)[0])(queries),
-            "calibrated": regression(features, queries),
-            "regression": regression(list(support), queries),
+        means = {
+            "mean": prototypes,
+            "generated": fitted.complete(prototypes, sampler.shot),
+            "moved": head.unit(calibration.moved(prototypes)[0]),
         }
+        answers = {name: head.cosine_scores(queries, rows).argmax(axis=1) for name, rows in means.items()}
+        if regressed:
+            answers["calibrated"] = regression([calibration.features(rows, rng) for rows in support], queries)
+            answers["regression"] = regression(list(support), queries)
         for name, answer in answers.items():
-            right[name].append(float((answer.reshape(episode.query.shape) == np.arange(sampler.way)[:, None]).mean()))
+            share = (answer.reshape(episode.query.shape) == np.arange(sampler.way)[:, None]).mean()
+            right.setdefault(name, []).append(float(share))
     compared = {name: paired(np.array([right["mean"], right[name]]), sampler) for name in right if name != "mean"}
     plain = compared["generated"]["without"]
     return {
@@ -143,6 +146,23 @@ def _compared(
             for name, row in compared.items()
         },
     }
+
+
+def mixed(base: Arrays, novel: Arrays, episodes: int) -> dict[str, Any]:
+    """Galleries of three classes with one example, which are completed, and three with five, which are not."""
+    fitted = fit_hallucination(*base, SEED)
+    embeddings, labels, sources = novel
+    sampler = EpisodeSampler(labels, sources=sources, way=6, shot=5, query=2, seed=SEED, checked=episodes)
+    right = np.empty((2, episodes))
+    for number in range(episodes):
+        episode = sampler.episode(number)
+        few, many = episode.support[:3, 0], episode.support[3:]
+        plain = np.concatenate([embeddings[few], head.unit(embeddings[many].mean(axis=1))])
+        completed = np.concatenate([fitted.complete(plain[:3], 1), plain[3:]])
+        for side, rows in enumerate((plain, completed)):
+            best = head.cosine_scores(embeddings[episode.query.ravel()], rows).argmax(axis=1)
+            right[side, number] = (best.reshape(6, -1) == np.arange(6)[:, None]).mean()
+    return paired(right, sampler)
 
 
 def _half(arrays: Arrays, first: int) -> Arrays:
@@ -163,6 +183,8 @@ def _half(arrays: Arrays, first: int) -> Arrays:
 @click.option("--image-size", type=int, help="For a source that does not know it.")
 @click.option("--exclude", multiple=True, help="Classes of NOVEL to leave out.")
 @click.option("--episodes", default=600, show_default=True)
+@click.option("--mixed", "unequal", is_flag=True, help="Instead, classes of one example beside classes of five.")
+@click.option("--without-regression", is_flag=True, help="Nearest means alone: the regressions take minutes.")
 def main(
     source: str,
     base: Path,
@@ -171,6 +193,8 @@ def main(
     image_size: int | None,
     exclude: tuple[str, ...],
     episodes: int,
+    without_regression: bool,
+    unequal: bool,
 ) -> None:
     """Measure on NOVEL what is fitted on BASE; on each half of BASE's classes in its turn if NOVEL is not given."""
     declared = DeclaredInput(size=None if image_size is None else (image_size, image_size))
@@ -182,10 +206,16 @@ def main(
         return embeddings, folder.labels[kept], None if folder.sources is None else folder.sources[kept]
 
     first = read(base, ())
+    if unequal:
+        asked = _half(first, 1) if novel is None else read(novel, exclude)
+        click.echo(json.dumps(mixed(_half(first, 0) if novel is None else first, asked, episodes)))
+        return
     if novel is None:
-        parts = [measured(_half(first, side), _half(first, 1 - side), episodes) for side in (0, 1)]
+        parts = [
+            measured(_half(first, side), _half(first, 1 - side), episodes, not without_regression) for side in (0, 1)
+        ]
     else:
-        parts = [measured(first, read(novel, exclude), episodes)]
+        parts = [measured(first, read(novel, exclude), episodes, not without_regression)]
     click.echo(json.dumps({"episodes": episodes, "way": WAY, "queries": QUERIES, "seed": SEED, "parts": parts}))
 
 
