@@ -216,9 +216,8 @@ def hallucinate_table(result: Mapping[str, Any]) -> str:
     told = "; ".join(f"{row['model']}: {row['episodes']} episodes" for row in result["rows"])
     return "\n".join(rows) + (
         f"\n\n5-way, {result['queries']} queries of each class, seed {result['seed']}; {told}. "
-        "A is asked about every second class by name, B about the others. Points gained over the plain mean, paired over "
-        "the episodes. Raw figures: "
-        "[benchmarks/hallucinate.json](benchmarks/hallucinate.json)."
+        "A is asked about every second class by name, B about the others. Points gained over the plain mean, paired "
+        "over the episodes. Raw figures: [benchmarks/hallucinate.json](benchmarks/hallucinate.json)."
     )
 
 
