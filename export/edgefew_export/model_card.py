@@ -41,7 +41,7 @@ classes are enrolled on the device from a few examples each.
 {_promises(manifest)}{_open_set(report["open_set"])}
 Probabilities among the enrolled classes are off by {error["after"]:.1%} on average (expected calibration error; {error["before"]:.1%} before the scale was
 fitted). For other kinds of pictures than those of training, calibrate on your own: `edgefew calibrate`.
-{_shots(report)}{_variants(report)}
+{_shots(report)}{_hallucinate(report)}{_variants(report)}
 ## Limits
 
 No classes are built in. Accuracy depends on how near the frames on site are to those of training. Not a safety function by
@@ -134,6 +134,29 @@ def _shots(report: Mapping[str, Any]) -> str:
 
 | examples of each class | {report["shots"][0]["way"]}-way accuracy |
 |---|---|
+{rows}
+"""
+
+
+def _hallucinate(report: Mapping[str, Any]) -> str:
+    """Accuracy without and with generated examples, if there is a generator."""
+    if "hallucinate" not in report:
+        return ""
+    told = report["hallucinate"]
+    rows = "\n".join(
+        f"| {shot} | {row['without']['accuracy']:.1%} ± {row['without']['ci95']:.1%} | {row['with']['accuracy']:.1%} ± "
+        f"{row['with']['ci95']:.1%} | {100 * row['gain']:+.2f} ± {100 * row['gain_ci95']:.2f} | "
+        f"{'used' if told['gain'][shot] else 'not used'} |"
+        for shot, row in told["shots"].items()
+    )
+    return f"""
+## With generated examples
+
+A generator (conditional Wasserstein GAN), fitted on {told["fitted_on"]["classes"]} other classes, completes the prototype of a class of few
+examples, where the 95 % interval of the gain on the same episodes is above 0:
+
+| examples of each class | without | with | points gained | on the device |
+|---|---|---|---|---|
 {rows}
 """
 

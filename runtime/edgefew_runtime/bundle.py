@@ -22,6 +22,7 @@ import numpy.typing as npt
 from .errors import BundleCorruptError, BundleError, BundleFormatError, EdgeFewError, SignatureError
 from .file_hash import file_sha256
 from .frames import RawFrame
+from .hallucination import COMPONENT
 from .manifest import Manifest
 from .regular_file import checked_size, open_regular, read_regular, shown
 
@@ -114,7 +115,7 @@ class Bundle:
             _check_signature(self.path, self._files, self.digests, file)
 
     def model(self, component: str, variant: str = VARIANT) -> bytes:
-        """The ONNX file of one component: "embed", "enroll" or "classify".
+        """The ONNX file of one component: "embed", "enroll", "classify" or "hallucinate".
 
         Raises:
             BundleFormatError: the bundle has no such model.
@@ -128,6 +129,10 @@ class Bundle:
             raise BundleFormatError(
                 f"{self.path} has no {variant} model for {component!r}. Export the bundle again."
             ) from None
+
+    def components(self) -> tuple[str, ...]:
+        """The names of its graphs: `COMPONENTS`, and "hallucinate" where there is one."""
+        return COMPONENTS if self.manifest.hallucination is None else (*COMPONENTS, COMPONENT)
 
     def variants(self, component: str = "embed") -> list[str]:
         """The names of the variants of a component that the bundle holds, "fp32" for one."""

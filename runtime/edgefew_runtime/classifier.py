@@ -20,10 +20,11 @@ from .errors import EnrollmentRefusedError, FrameError, UnknownClassError
 from .frames import Frame, FrameLike
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
 from .gallery.records import Stored, check_label
+from .hallucination import COMPONENT
 from .loading import AUTO, load_embedder
 from .model_cache import cache_folder
 from .operating_point import Promise, coverage_score, promise
-from .session import CPU, DEFAULT_PROFILE, Session
+from .session import CPU, DEFAULT_PROFILE, OrtSession, Session
 
 if TYPE_CHECKING:
     from .doctor import Diagnosis
@@ -130,11 +131,13 @@ class Classifier:
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
         coverage: float | None = None,
         variant: str = VARIANT,
+        generator: Session | None = None,
     ) -> None:
         self.bundle = bundle
         self.variant = variant
         self.gallery = gallery
         self._session = session
+        self._generator = generator
         self._values = bundle.manifest.input.values
         self._version = gallery.version
         self._false_accept_rate = false_accept_rate
@@ -156,6 +159,7 @@ class Classifier:
         public_key: str | Path | None = None,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
         coverage: float | None = None,
+        hallucinate: bool = True,
     ) -> Classifier:
         """A classifier that has checked the bundle's hashes and computed its golden vectors right.
 
@@ -175,6 +179,8 @@ class Classifier:
                 promised for the gallery's size, every answer is "unknown", and `promise()` says what would be enough.
                 None never answers "unknown".
             coverage: also give every class that a frame may be of, right with this probability (`Answer.labels`).
+            hallucinate: complete prototypes by generated examples, where all classes have a number of examples at which
+                the bundle has a generator and its report says that it gains.
 
         Raises:
             BundleError: the bundle is damaged, unknown, not signed for the key that is set, or does not compute here
@@ -200,14 +206,25 @@ class Classifier:
             session = load_embedder(
                 bundle, provider=provider, threads=threads, profile=profile, variant=variant, cache=folder
             )
-            return cls(bundle, store, session, false_accept_rate, coverage, variant)
+            generator = None
+            if hallucinate and (made := bundle.manifest.hallucination) is not None and made.shots:
+                generator = OrtSession(bundle.model(COMPONENT))
+            return cls(bundle, store, session, false_accept_rate, coverage, variant, generator)
         except BaseException:
             store.close()
             raise
 
     def at_rate(self, false_accept_rate: float | None) -> Classifier:
         """A classifier on the same network and gallery with another promise; neither needs to be closed but once."""
-        return Classifier(self.bundle, self.gallery, self._session, false_accept_rate, self._coverage, self.variant)
+        return Classifier(
+            self.bundle,
+            self.gallery,
+            self._session,
+            false_accept_rate,
+            self._coverage,
+            self.variant,
+            self._generator,
+        )
 
     def __enter__(self) -> Classifier:
         return self
@@ -454,7 +471,10 @@ class Classifier:
         stated = None if rate is None else promise(manifest.operating_points, task, rate)
         covering = None if coverage is None else coverage_score(manifest.coverage_points, task, coverage)
         # In float32, as the classify graph has it.
-        return Decision(version, task, float(np.float32(manifest.scale)), stated, covering)
+        completed = None
+        if self._generator is not None and manifest.hallucination is not None:
+            completed = manifest.hallucination.complete(self._generator, task.prototypes, task.counts)
+        return Decision(version, task, float(np.float32(manifest.scale)), stated, covering, completed)
 
 
 def _added(examples: Sequence[Example], stored: Stored) -> Added:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import BundleFormatError
+from .hallucination import COMPONENT
 from .manifest import Manifest
 from .session import OrtSession, Tensor
 
@@ -41,6 +42,12 @@ def check_structure(component: str, session: OrtSession, manifest: Manifest) -> 
     if component == "embed":
         wanted_inputs: Sequence[str] = (_frames(session.inputs, manifest),)
         wanted_outputs: Sequence[str] = (f"embeddings float32 [?, {manifest.dimension}]",)
+    elif component == COMPONENT and (made := manifest.hallucination) is not None:
+        wanted_inputs = (
+            f"prototypes float32 [?, {manifest.dimension}]",
+            f"noise float32 [?, ?, {len(made.noise[0])}]",
+        )
+        wanted_outputs = (f"embeddings float32 [?, ?, {manifest.dimension}]",)
     else:
         wanted_inputs, wanted_outputs = HEAD_INPUTS[component], HEAD_OUTPUTS[component]
     for what, tensors, wanted in (

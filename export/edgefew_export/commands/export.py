@@ -100,6 +100,13 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
     type=click.Path(path_type=Path),
     help="For --project: a labelled folder of other classes than --data.",
 )
+@click.option(
+    "--hallucinate",
+    "hallucinate_data",
+    type=click.Path(path_type=Path),
+    help="Fit a generator of examples on this labelled folder of other classes than --data, and let the device use it "
+    "at the numbers of examples at which it gains.",
+)
 @click.option("--name", help="The bundle's name. Default: that of the directory.")
 @click.option("--bundle-version", default="1", show_default=True, help="The bundle's own version.")
 @click.option(
@@ -108,7 +115,9 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
     help="Prove and calibrate on this labelled folder, of classes that training never saw. A checkpoint has held-out "
     "classes of its own; every other source needs this.",
 )
-@click.option("--source-pattern", help="For --data: a regular expression that finds the source in a file name.")
+@click.option(
+    "--source-pattern", help="For --data and --hallucinate: a regular expression that finds the source in a file name."
+)
 @click.option(
     "--variants",
     callback=_variants,
@@ -143,6 +152,7 @@ def export(
     project: str | None,
     dimension: int | None,
     project_data: Path | None,
+    hallucinate_data: Path | None,
     name: str | None,
     bundle_version: str,
     data: Path | None,
@@ -183,12 +193,18 @@ def export(
             "--project-data is the folder of --data: the report would be about classes that the projection was fitted "
             "on. Give other classes."
         )
+    if data is not None and hallucinate_data is not None and data.absolute() == hallucinate_data.absolute():
+        raise click.UsageError(
+            "--hallucinate is the folder of --data: the report would be about classes that the generator was fitted "
+            "on. Give other classes."
+        )
     if triton is not None:
         check_new(triton, bundle)
     folder = None if data is None else read_labelled_folder(data, source_pattern)
     plan = None
     if project is not None and project_data is not None:
         plan = ProjectionPlan(project, read_labelled_folder(project_data), dimension)
+    base = None if hallucinate_data is None else read_labelled_folder(hallucinate_data, source_pattern)
     network = open_source(source, _declared(**declared), weights)
     # As an exception, SIGTERM lets the writer clear away what it had begun.
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -200,6 +216,7 @@ def export(
             version=bundle_version,
             data=folder,
             projection=plan,
+            hallucinate=base,
             variants=VariantPlan(variants, MAX_LOSS if max_loss is None else max_loss, target),
             measure=measure or bool(variants),
             command=told_command(click.get_current_context()),
@@ -235,6 +252,8 @@ def export(
             f"  {fitted['kind']} projection, {fitted['from']} → {fitted['to']} values: "
             f"{fitted['without']['accuracy']:.1%} without it, {fitted['with']['accuracy']:.1%} with it"
         )
+    for line in _generated(report):
+        click.echo(line)
     click.echo(_promised(opened.manifest.operating_points))
     for line in _tried(report):
         click.echo(line)
@@ -265,6 +284,18 @@ def _declared(kind: str, **options: Any) -> Declared:
             f"--channels {options['channels']}: an image has 1 or 3. For a signal give --kind signal."
         )
     return declare(**{name: options[name] for name in own})
+
+
+def _generated(report: Mapping[str, Any]) -> list[str]:
+    """What generated examples give at each number of examples, for people."""
+    if "hallucinate" not in report:
+        return []
+    told = report["hallucinate"]
+    return [
+        f"{'✓' if told['gain'][shot] else '!'} generated examples at {shot}-shot: {row['gain']:+.1%} ± "
+        f"{row['gain_ci95']:.1%}: {'used' if told['gain'][shot] else 'not used'}"
+        for shot, row in told["shots"].items()
+    ]
 
 
 def _tried(report: Mapping[str, Any]) -> list[str]:
