@@ -5,10 +5,13 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console soak fuzz bench matrix signing docs format clean medical
+.PHONY: demo test check exports hosts console service language medical vehicle soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
+
+vehicle: .venv/.ready  ## a depot teaches its vehicles a new sign: three bundles, class packs, drives, a table, a picture
+	OMP_NUM_THREADS=1 $(BIN)/python examples/vehicle/vehicle.py --picture build/vehicle/vehicle.png --figures build/vehicle/figures.json
 
 test: .venv/.ready .venv-device/.ready  ## every test, on two cores; one thread each, so that they do not wait for one another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -29,6 +32,12 @@ hosts: .venv/.ready  ## the examples in C, Node and the browser: fetch what they
 console: .venv/.ready build/console/.ready  ## the console in a real Chromium: fetch what drives it, do what a technician does
 	$(BIN)/python -m pytest tests/serve/test_console.py -rs
 
+service: .venv/.ready build/service-venv/.ready  ## the service against its own OpenAPI document, with schemathesis
+	$(BIN)/python -m pytest tests/serve/test_openapi.py -rs
+
+language: .venv/.ready  ## one device, many languages: intents, requests of none, a phrase translator; a table and a picture
+	OMP_NUM_THREADS=1 $(BIN)/python examples/language/language.py
+
 soak: .venv/.ready  ## the fault and hostile-input suites in their long form: 200 kills, every page, every byte (an hour)
 	EDGEFEW_SOAK=1 $(BIN)/python -m pytest tests/runtime/test_gallery_faults.py tests/runtime/test_drift.py \
 		tests/hostile
@@ -46,9 +55,14 @@ matrix: .venv/.ready  ## bundles made here in onnxruntime 1.16, 1.20, 1.26 and t
 	@$(BIN)/python tests/matrix/run.py
 
 ECG := ../shared/data/ecg_mitbih12/ecg_mitbih12.zip
-medical: .venv/.ready  ## a monitor learns one patient's beats, as JSON; ECG=FILE says where the beats are
+RBC := ../shared/data/rbc12/rbc12.zip
+medical: .venv/.ready  ## one patient's beats, and types of blood cells with "unsure": tables and a picture; ECG=FILE RBC=FILE say where the data are
 	@test -f $(ECG) || { echo "make medical needs ecg_mitbih12.zip; there is none at $(ECG). Say where: make medical ECG=FILE"; exit 1; }
-	@$(BIN)/python examples/medical/bedside.py $(ECG)
+	@test -e $(RBC) || { echo "make medical needs rbc12.zip; there is none at $(RBC). Say where: make medical RBC=FILE"; exit 1; }
+	@mkdir -p build/medical
+	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/bedside.py $(ECG) > build/medical/medical_bedside.json
+	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/laboratory.py $(RBC) > build/medical/medical_laboratory.json
+	@$(BIN)/python examples/medical/picture.py build/medical build/medical/medical.png
 
 signing: .venv/.ready build/signing-venv/.ready  ## sign bundles with OpenSSF model-signing, and verify them with it
 	$(BIN)/python -m pytest tests/export/test_sign.py
@@ -68,6 +82,11 @@ build/console/.ready: tests/serve/package.json
 	@mkdir -p build/console
 	@cp $< build/console/
 	@npm install --prefix build/console --no-audit --no-fund --no-package-lock --silent
+	@touch $@
+
+build/service-venv/.ready:
+	@$(PYTHON) -m venv build/service-venv
+	@build/service-venv/bin/pip install $(PIP_FLAGS) schemathesis==4.32.5
 	@touch $@
 
 build/fuzz-venv/.ready:

@@ -148,6 +148,27 @@ def heart_beats_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def spoken_digits_table(result: Mapping[str, Any]) -> str:
+    """Spoken digits of new speakers told apart."""
+    shots = [r["shot"] for r in result["ten"]["speech_embedding"]["mean"]]
+    head = " | ".join(f"{shot} example{'s' * (shot > 1)}" for shot in shots)
+    rows = [f"| asked about | model | {head} |", "|---|---|" + "---|" * len(shots)]
+    asked = {
+        "ten": "ten digits, nothing fitted",
+        "new_words": "five digits, new as the speakers are",
+        "known_words": "ten digits of new speakers",
+    }
+    for key, named in asked.items():
+        for model, measured in result[key].items():
+            figures = " | ".join(f"{r['accuracy']:.1%} ± {r['ci95']:.1%}" for r in measured["mean"])
+            rows.append(f"| {named} | {model} | {figures} |")
+    return "\n".join(rows) + (
+        f"\n\nAccuracy over {result['episodes']} episodes of each split with its 95 % interval, seed {result['seed']}; "
+        "by `python benchmarks/spoken_digits.py FOLDER`. Raw figures: "
+        "[benchmarks/spoken_digits.json](benchmarks/spoken_digits.json)."
+    )
+
+
 def training_table(result: Mapping[str, Any]) -> str:
     """What the recipes give, and what else was tried."""
     rows = [
@@ -196,6 +217,31 @@ def blood_cells_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def hallucinate_table(result: Mapping[str, Any]) -> str:
+    """Generated examples beside the plain mean and beside distribution calibration."""
+    rows = [
+        "| | shots | plain mean | generated | moved mean | calibrated, regression | regression alone |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        for part, shots in enumerate(row["parts"]):
+            half = f", {'AB'[part]}" if len(row["parts"]) > 1 else ""
+            for shot, found in shots["shots"].items():
+                gains = [found.get(name) for name in ("generated", "moved", "calibrated", "regression")]
+                shown = [
+                    "–" if gain is None else f"{_signed(100 * gain['gain'])} ± {100 * gain['gain_ci95']:.2f}"
+                    for gain in gains
+                ]
+                mean = f"{found['mean']['accuracy']:.1%} ± {found['mean']['ci95']:.1%}"
+                rows.append(f"| {row['model']}{half} | {shot} | {mean} | {' | '.join(shown)} |")
+    told = "; ".join(f"{row['model']}: {row['episodes']} episodes" for row in result["rows"])
+    return "\n".join(rows) + (
+        f"\n\n5-way, {result['queries']} queries of each class, seed {result['seed']}; {told}. "
+        "A is asked about every second class by name, B about the others. Points gained over the plain mean, paired "
+        "over the episodes. Raw figures: [benchmarks/hallucinate.json](benchmarks/hallucinate.json)."
+    )
+
+
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
@@ -232,6 +278,22 @@ def medical_bedside_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def medical_laboratory_table(result: Mapping[str, Any]) -> str:
+    """How much of what is answered is right, the surer answers first."""
+    shares = [point["answered"] for point in result["rows"][0]["at"]]
+    lines = [
+        f"| right, of the surest | {' | '.join(f'{share:.0%}' for share in shares)} |",
+        f"|---|{'---|' * len(shares)}",
+    ]
+    for row in result["rows"]:
+        lines.append(f"| {row['model']} | {' | '.join(map(_share, row['at']))} |")
+    return "\n".join(lines) + (
+        f"\n\nTypes: {', '.join(result['types'])}; {result['shots']} examples and up to {result['queries']} queries "
+        f"each, of different smears; {result['splits']} splits of the smears, seed {result['seed']}. Raw figures: "
+        "[medical_laboratory.json](../../docs/benchmarks/medical_laboratory.json)."
+    )
+
+
 def _share(value: Mapping[str, float]) -> str:
     return f"{value['mean']:.1%} ± {value['ci95']:.1%}"
 
@@ -240,9 +302,12 @@ TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "device": ("device.md", device_table),
     "matrix": ("device.md", matrix_table),
     "heart_beats": ("signal.md", heart_beats_table),
+    "spoken_digits": ("audio.md", spoken_digits_table),
     "training": ("training-figures.md", training_table),
     "blood_cells": ("training-figures.md", blood_cells_table),
     "unknown": ("unknown.md", unknown_table),
+    "hallucinate": ("hallucinate.md", hallucinate_table),
+    "medical_laboratory": ("../examples/medical/README.md", medical_laboratory_table),
     "medical_bedside": ("../examples/medical/README.md", medical_bedside_table),
 }
 

@@ -1,11 +1,13 @@
-"""The baselines that every figure stands beside: raw pixels, raw samples."""
+"""The baselines that every figure stands beside: raw pixels, raw samples, raw spectra."""
 
 from __future__ import annotations
 
 import numpy as np
-from edgefew_export.preprocessing import resample
-from edgefew_runtime import head
+import torch
+from edgefew_export.preprocessing import preprocessing_of, resample, resize
+from edgefew_runtime import InputSpec, head
 from edgefew_runtime.frames import RawFrame
+from edgefew_runtime.labelled_folder import SOUND_RATE
 from PIL import Image
 
 SIZE = 28
@@ -27,3 +29,13 @@ def raw_signal(frames: list[RawFrame]) -> head.Embeddings:
     deviation = windows.std(axis=1, keepdims=True)
     scaled = (windows - windows.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1)
     return head.unit(scaled.reshape(len(frames), -1))
+
+
+def raw_sound(frames: list[RawFrame]) -> head.Embeddings:
+    """The middle second at 16 kHz as a unit vector of 40 log-mel bands in 10 parts of time: float32 [n, 400]."""
+    spec = InputSpec.audio(SOUND_RATE, SOUND_RATE)
+    preprocessing = preprocessing_of(spec)
+    seconds = torch.from_numpy(np.stack([resize(frame, spec) for frame in frames]))
+    spectra = preprocessing.scale(preprocessing.select_channels(seconds))
+    parts = torch.nn.functional.adaptive_avg_pool2d(spectra, (40, 10)).flatten(1)
+    return head.unit(parts.numpy())

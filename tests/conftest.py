@@ -12,6 +12,10 @@ from edgefew_runtime.commands import edgefew
 from PIL import Image, ImageDraw
 
 from tests.signals import SAMPLES, make_folder
+from tests.sounds import RATE
+from tests.sounds import make_folder as make_sound_folder
+from tests.texts import make_folder as make_text_folder
+from tests.texts import sentencepiece_model, tensors
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -109,10 +113,55 @@ def signal_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def signal_bundle(signal_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of windows of 64 samples and 2 channels; calibrated on enough classes to promise a false-accept rate of 5 %."""
+    """Of windows of 64 samples and 2 channels; calibrated on classes enough to promise a rate of 5 %."""
     out = tmp_path_factory.mktemp("signal-bundle") / "waves.edgefew"
     folder = make_folder(tmp_path_factory.mktemp("signal-calibration") / "waves", range(200, 280), takes=1)
     data = ["--data", str(folder), "--source-pattern", SOURCE_PATTERN]
     result = CliRunner().invoke(edgefew, ["export", str(signal_checkpoint), str(out), *data])
     assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def sound_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("soundfile", reason="soundfile is not installed (extra audio)")
+    folder = make_sound_folder(tmp_path_factory.mktemp("sound-training") / "tunes", range(100, 130), takes=3)
+    out = tmp_path_factory.mktemp("sound-checkpoint") / "tunes.ckpt"
+    budget = ["--way", "8", "--episodes", "60", "--source-pattern", SOURCE_PATTERN, "--device", "cpu"]
+    options = ["--rate", str(RATE), "--seconds", "0.5"]
+    result = CliRunner().invoke(edgefew, ["train", str(folder), "--out", str(out), *options, *budget])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def sound_bundle(sound_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of half a second at 8 kHz; calibrated on enough classes to promise a false-accept rate of 5 %."""
+    out = tmp_path_factory.mktemp("sound-bundle") / "tunes.edgefew"
+    folder = make_sound_folder(tmp_path_factory.mktemp("sound-calibration") / "tunes", range(200, 280), takes=1)
+    data = ["--data", str(folder), "--source-pattern", SOURCE_PATTERN]
+    result = CliRunner().invoke(edgefew, ["export", str(sound_checkpoint), str(out), *data])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of an untrained encoder of invented words; on enough classes to promise a false-accept rate of 5 %."""
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed (extra text)")
+    import torch
+    from edgefew_export.backbones.sentence_encoder import SentenceEncoder
+    from edgefew_export.bundle_writer import export_bundle
+    from edgefew_export.labelled_folder import read_labelled_folder
+    from edgefew_export.sentencepiece import tokenizer_file
+    from edgefew_export.sources.source import text_source
+    from edgefew_runtime import InputSpec
+    from edgefew_runtime.bundle import TOKENIZER_FILE
+
+    network = SentenceEncoder({name: torch.from_numpy(array) for name, array in tensors().items()}, 1e-6).eval()
+    spec = InputSpec.text(12, len(network.table), 0)
+    source = text_source(network, spec, {TOKENIZER_FILE: tokenizer_file(sentencepiece_model())}, {"source": "tests"})
+    folder = make_text_folder(tmp_path_factory.mktemp("text-calibration") / "texts", range(200, 280), takes=4)
+    out = tmp_path_factory.mktemp("text-bundle") / "texts.edgefew"
+    export_bundle(source, out, data=read_labelled_folder(folder))
     return out

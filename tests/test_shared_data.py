@@ -1,8 +1,9 @@
-"""Real handwriting and heart beats, where present beside the project: the same commands on data that are not ours."""
+"""Handwriting, heart beats and spoken digits, where present beside the project: the commands on data not ours."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -66,3 +67,29 @@ def test_heart_beats_of_new_patients_are_told_apart(cli: Cli, tmp_path: Path) ->
 
     ours, baseline = accuracy(bundle), accuracy("raw-signal")
     assert ours > baseline + 0.1
+
+
+DIGITS = SHARED_DATA / "spoken_digits" / "spoken_digits.zip"
+
+
+@pytest.mark.skipif(not DIGITS.exists(), reason="no spoken digits beside the project (shared/data/spoken_digits)")
+def test_spoken_digits_of_new_speakers_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+    for package in ("soundfile", "soxr"):
+        pytest.importorskip(package, reason=f"{package} is not installed (extra audio)")
+    pytest.importorskip("livekit.wakeword", reason="livekit-wakeword is not installed (extra speech)")
+    with zipfile.ZipFile(DIGITS) as archive:
+        archive.extractall(tmp_path, [n for n in archive.namelist() if re.search(r"_[0-5]\.wav$", n)])
+    (data,) = {file.parent.parent for file in tmp_path.rglob("*.wav")}
+    bundle, speakers = tmp_path / "words.edgefew", ["--source-pattern", r"^\d_([a-z]+)_"]
+    result = cli("export", "speech_embedding", bundle, "--data", data, *speakers)
+    assert result.exit_code == 0, result.output
+
+    def accuracy(model: object) -> float:
+        options = ["--way", 10, "--shot", 3, "--episodes", 200, "--json"]
+        result = cli("evaluate", model, data, *speakers, *options)
+        assert result.exit_code == 0, result.output
+        return float(json.loads(result.stdout)["accuracy"])
+
+    ours, baseline = accuracy(bundle), accuracy("raw-sound")
+    assert ours > baseline + 0.4
+    assert ours > 0.88

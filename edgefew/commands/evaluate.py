@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgefew_export.evaluation import Embed
     from edgefew_export.open_set import Labels
     from edgefew_export.refinement import RefinedEvaluation
+    from edgefew_runtime import InputSpec
 
 
 @click.command()
@@ -94,7 +95,8 @@ def evaluate(
     """Measure episode accuracy on a labelled folder, with its 95 % interval.
 
     A checkpoint runs in PyTorch, a bundle in ONNX Runtime, as on a device. `raw-pixels` in its place gives the
-    baseline: the nearest mean of 28 × 28 grey pixels; for signals `raw-signal`, of 256 samples a channel.
+    baseline: the nearest mean of 28 × 28 grey pixels; for signals `raw-signal`, of 256 samples a channel;
+    for recordings `raw-sound`, of a log-mel spectrogram of 10 parts of time.
 
     With --unlabelled, the accuracy of the support alone and of prototypes refined by soft k-means with a distractor
     cluster, on the same queries. The unlabelled frames come from the queries' sources.
@@ -104,6 +106,8 @@ def evaluate(
     from edgefew_export.labelled_folder import read_labelled_folder
     from edgefew_export.open_set import episodes_with_strangers
     from edgefew_export.refinement import evaluate_refinement
+    from edgefew_runtime import AudioInput
+    from edgefew_runtime.text_input import TextInput
 
     started = time.monotonic()
     if episodes < 1:
@@ -115,10 +119,17 @@ def evaluate(
     if unlabelled is not None and (against is not None or strangers):
         raise click.UsageError("--unlabelled, --against and --strangers ask different things: ask once each.")
     models = [model] if against is None else [model, str(against)]
-    embedders, kinds, ran_on = zip(*(_embedder(name, device) for name in models), strict=True)
+    embedders, inputs, ran_on = zip(*(_embedder(name, device) for name in models), strict=True)
+    kinds = [taken if isinstance(taken, str) else taken.kind for taken in inputs]
     if len(set(kinds)) > 1:
         raise click.UsageError(f"{model} takes {kinds[0]}s and {against} {kinds[1]}s; they cannot decide on the same.")
     folder = read_labelled_folder(data, source_pattern, exclude, kinds[0])
+    rates = {taken.rate for taken in inputs if isinstance(taken, AudioInput)}
+    if len(rates) > 1:
+        raise click.UsageError(
+            f"{model} and {against} take recordings of {min(rates)} and {max(rates)} Hz. Ask once each."
+        )
+    load = inputs[0].load if isinstance(inputs[0], (AudioInput, TextInput)) else None
     groups = folder.groups if within_group else None
 
     def sampled(labels: Labels, sources: Labels | None, ways: int, queries: int) -> EpisodeSampler:
@@ -126,7 +137,7 @@ def evaluate(
 
     # Before reading the frames: what cannot be asked is said at once.
     sampled(folder.labels, folder.sources, way + strangers + distractors, query + (unlabelled or 0))
-    embeddings, kept = embed_folder(folder, embedders, tell_bad(skip_bad))
+    embeddings, kept = embed_folder(folder, embedders, tell_bad(skip_bad), load)
     sources = None if folder.sources is None else folder.sources[kept]
     if unlabelled is not None:
         drawn = sampled(folder.labels[kept], sources, way + distractors, query + unlabelled)
@@ -193,14 +204,16 @@ def _tell_refined(result: RefinedEvaluation, model: str, skipped: int, as_json: 
         click.echo(f"{plural(skipped, 'frame')} could not be read and left out")
 
 
-def _embedder(name: str, device: str) -> tuple[Embed, str, str]:
-    """What embeds with a checkpoint, a bundle or raw values, of which kind of frames, and where that runs."""
-    from edgefew.baseline import raw_pixels, raw_signal
+def _embedder(name: str, device: str) -> tuple[Embed, InputSpec | str, str]:
+    """What embeds with a checkpoint, a bundle or raw values, what that takes or its kind, and where it runs."""
+    from edgefew.baseline import raw_pixels, raw_signal, raw_sound
 
     if name == "raw-pixels":
         return raw_pixels, "image", "cpu"
     if name == "raw-signal":
         return raw_signal, "signal", "cpu"
+    if name == "raw-sound":
+        return raw_sound, "audio", "cpu"
     path = Path(name)
     if path.is_file() and not _is_zip(path):
         from edgefew_export.checkpoint import read_checkpoint
@@ -210,13 +223,13 @@ def _embedder(name: str, device: str) -> tuple[Embed, str, str]:
 
         chosen = choose_device(device)
         checkpoint = read_checkpoint(path)
-        return torch_embedder(checkpoint.network(), checkpoint.input, chosen), checkpoint.input.kind, chosen
+        return torch_embedder(checkpoint.network(), checkpoint.input, chosen), checkpoint.input, chosen
     from edgefew_runtime import Classifier
     from edgefew_runtime.session import has_cuda
 
     wants_gpu = device == "cuda" or (device == "auto" and has_cuda())
     classifier = Classifier.open(path, provider="cuda" if wants_gpu else "cpu")
-    return classifier.embed, classifier.bundle.manifest.input.kind, classifier.provider
+    return classifier.embed, classifier.bundle.manifest.input, classifier.provider
 
 
 def _is_zip(path: Path) -> bool:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @config_option("data")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the checkpoint goes.")
-@click.option("--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals.")
+@click.option(
+    "--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals, melnet for audio."
+)
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
     "--augment",
     default="light",
     show_default=True,
-    help="How training frames are changed. Images: none, light, drawing, photo. Signals: none, light.",
+    help="How training frames are changed. Images: none, light, drawing, photo. Signals, audio: none, light.",
 )
 @click.option("--way", default=20, show_default=True, help="Classes in a training episode.")
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
@@ -93,7 +95,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--kind",
-    type=click.Choice(["image", "signal"]),
+    type=click.Choice(["image", "signal", "audio"]),
     help="What the folder holds. Default: what is found in it.",
 )
 @click.option("--image-size", type=int, help="Images: pixels a side that the network sees. Default: 32.")
@@ -108,8 +110,13 @@ if TYPE_CHECKING:
     "deviation of the training classes, or not.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), help="Signals: how long a window lasts, to be told."
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Signals: how long a window lasts, to be told. Audio: how much is heard of a recording. Default: 1; "
+    "by speech_embedding 1.6.",
 )
+@click.option("--rate", type=int, help="Audio: samples a second that recordings are brought to. Default: 16000.")
+@click.option("--bands", type=int, help="Audio: bands of the mel spectrogram. Default: 40.")
 @click.option("--episodes", type=int, help="Stop after so many steps: batches of pre-training and episodes.")
 @click.option("--minutes", type=float, help="Stop after so many minutes. Default: 10, if --episodes is not given.")
 @click.option("--learning-rate", default=2e-3, show_default=True, help="At its highest; it falls along a cosine.")
@@ -154,7 +161,7 @@ def train(
     tensorboard: Path | None,
     **settings: Any,
 ) -> None:
-    """Train a backbone on labelled folders: a class is a folder that holds images, or windows of a signal.
+    """Train a backbone on labelled folders: a class is a folder of images, signals or recordings.
 
     Of several folders, each gives as many episodes as the others, however many classes it has.
 
@@ -178,6 +185,11 @@ def train(
         raise click.UsageError("--init and --pretrained both say where to start from; give one of them.")
     start = None if init is None else read_checkpoint(init)
     folder = read_labelled_folders(data, source_pattern, exclude, kind)
+    if folder.kind == "text":
+        raise TrainingError(
+            f"{folder.root} holds texts. No network of texts is trained here: `edgefew export sentence_encoder` "
+            "has one that is trained."
+        )
     _refuse_foreign(folder.kind, settings)
     if start is not None:
         _take_over(start, folder.kind, settings)
@@ -221,9 +233,17 @@ def train(
         click.echo(f"{trained.skipped} files could not be read and were left out")
 
 
+_OWN = {
+    "image": ("channels", "image_size"),
+    "signal": ("channels", "samples", "normalize", "seconds"),
+    "audio": ("seconds", "rate", "bands"),
+}
+"""The options that say what a network of each kind takes."""
+
+
 def _refuse_foreign(kind: str, settings: Mapping[str, Any]) -> None:
-    foreign = ("samples", "normalize", "seconds") if kind == "image" else ("image_size",)
-    if given := [f"--{name.replace('_', '-')}" for name in foreign if settings[name] is not None]:
+    foreign = {name for names in _OWN.values() for name in names} - set(_OWN[kind])
+    if given := [f"--{name.replace('_', '-')}" for name in settings if name in foreign and settings[name] is not None]:
         raise click.UsageError(f"{', '.join(given)} cannot be given: the folder holds {kind}s. Leave it out.")
 
 
@@ -232,8 +252,7 @@ def _take_over(start: Checkpoint, kind: str, settings: dict[str, Any]) -> None:
     if start.input.kind != kind:
         raise TrainingError(f"--init is a checkpoint of {start.input.kind}s; the folder holds {kind}s. Give another.")
     known = {**start.training["config"], "backbone": start.backbone}
-    names = ("backbone", "channels", *(("image_size",) if kind == "image" else ("samples", "normalize", "seconds")))
-    for name in names:
+    for name in ("backbone", *_OWN[kind]):
         if settings[name] is None:
             settings[name] = known[name]
 

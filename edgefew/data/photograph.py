@@ -21,10 +21,10 @@ def photograph(sign: Image.Image, size: int, rng: np.random.Generator) -> Image.
         size: pixels a side.
         rng: decides all of it.
     """
-    scene = _scene(size, rng)
+    behind = scene(size, rng)
     seen = _seen(sign, size, rng)
     alpha = seen[:, :, 3:] / 255
-    picture = _covered(np.asarray(scene * (1 - alpha) + _lit(seen[:, :, :3], rng) * alpha, np.float32), rng)
+    picture = _covered(np.asarray(behind * (1 - alpha) + lit(seen[:, :, :3], rng) * alpha, np.float32), rng)
     picture = _weather(_exposed(picture, rng), rng)
     image = _blurred(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), rng)
     noise = rng.normal(0, 1, (size, size, 3)) * rng.uniform(0, 9) + rng.normal(0, 1, (size, size, 1)) * rng.uniform(
@@ -39,7 +39,7 @@ def _smooth(size: int, places: int, rng: np.random.Generator) -> npt.NDArray[np.
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), np.float32)
 
 
-def _scene(size: int, rng: np.random.Generator) -> _Values:
+def scene(size: int, rng: np.random.Generator) -> _Values:
     """What is behind a sign: sky over ground or leaves, walls, poles."""
     sky = np.array([150, 175, 205]) + rng.normal(0, 45, 3)
     ground = np.array([95, 100, 80]) + rng.normal(0, 40, 3)
@@ -75,13 +75,13 @@ def _seen(sign: Image.Image, size: int, rng: np.random.Generator) -> _Values:
     image = sign.transform(
         (fine, fine),
         Image.Transform.PERSPECTIVE,
-        _perspective(corners * fine, np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * sign.width),
+        perspective(corners * fine, np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * sign.width),
         Image.Resampling.BILINEAR,
     )
     return np.asarray(image.resize((size, size), Image.Resampling.BOX), np.float32)
 
 
-def _perspective(places: npt.NDArray[np.float64], sources: npt.NDArray[np.float64]) -> list[float]:
+def perspective(places: npt.NDArray[np.float64], sources: npt.NDArray[np.float64]) -> list[float]:
     """The eight coefficients with which Pillow finds for a place in the picture that in the source."""
     rows, wanted = [], []
     for (x, y), (u, v) in zip(places.tolist(), sources.tolist(), strict=True):
@@ -91,7 +91,7 @@ def _perspective(places: npt.NDArray[np.float64], sources: npt.NDArray[np.float6
     return coefficients
 
 
-def _lit(sign: _Values, rng: np.random.Generator) -> _Values:
+def lit(sign: _Values, rng: np.random.Generator) -> _Values:
     """The plate's own light: brighter to one side, in the shadow of something, faded, dirty."""
     size = len(sign)
     across = np.linspace(-1, 1, size)

@@ -136,7 +136,7 @@ def render(
             for name, ink in _inks(folder, rng, min(SIGNS_PER_PLATE, signs - made)):
                 place = out / f"plate-{number:03}-{plate.shape}" / name
                 place.mkdir(parents=True)
-                sign = _sign(plate, ink)
+                sign = draw_sign(plate, ink)
                 for take in range(photographs):
                     quality = int(rng.integers(20, 95))
                     photograph(sign, image_size, rng).save(place / f"{take:03}.jpg", quality=quality)
@@ -171,7 +171,7 @@ def _number(text: str) -> Image.Image:
     return image
 
 
-def _sign(plate: Plate, ink: Image.Image) -> Image.Image:
+def draw_sign(plate: Plate, ink: Image.Image) -> Image.Image:
     """The sign from straight ahead in even light: RGBA, clear around the plate."""
     fine = 3 * SIDE
     image = Image.new("RGBA", (fine, fine), (*plate.border, 0))

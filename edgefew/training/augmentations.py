@@ -9,6 +9,7 @@ import torch
 from .augment import Augmentation
 from .augment_photo import PhotoAugmentation
 from .augment_signal import SignalAugmentation
+from .augment_sound import SoundAugmentation
 
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 """Frames as they came, float32 [n, C, …], and what decides → as many, changed."""
@@ -26,4 +27,5 @@ AUGMENTATIONS: dict[str, dict[str, Augment]] = {
         "photo": PhotoAugmentation(),
     },
     "signal": {"none": _unchanged, "light": SignalAugmentation()},
+    "audio": {"none": _unchanged, "light": SoundAugmentation()},
 }

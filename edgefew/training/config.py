@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgefew_export.backbones import DEFAULTS
+from edgefew_export.backbones import speech_embedding as speech
 from edgefew_runtime import InputSpec, TrainingError
 
 from .augmentations import AUGMENTATIONS
@@ -14,7 +15,7 @@ from .heads import HEADS
 
 ROTATIONS = ("none", "classes", "predict")
 PRECISIONS = ("auto", "fp32", "bf16")
-PUBLISHED = ("efficientnet_lite0",)
+PUBLISHED = ("efficientnet_lite0", "speech_embedding")
 PRETRAINING, META_TRAINING = "pre-training", "meta-training"
 
 
@@ -23,7 +24,7 @@ class TrainingConfig:
     """Settings of a training run, each with the name of its command-line option.
 
     Attributes:
-        kind: "image" or "signal".
+        kind: "image", "signal" or "audio".
         backbone: its name in the registry; the kind's own default if None.
         head: its name in `HEADS`: what decides in a training episode.
         pretrained: start from the weights that were published for the backbone.
@@ -43,7 +44,10 @@ class TrainingConfig:
         channels: of images 1 (grey) or 3 (RGB); of signals those of a window.
         samples: of signals, how many a window is resampled to.
         normalize: of signals, a name of `NORMALIZATIONS`; the constants are those of the training classes.
-        seconds: of signals, how long a window lasts, if it is known.
+        seconds: of signals, how long a window lasts, if it is known; of sounds, the length that the network hears, 1 if
+            not said, and 1.6 by speech_embedding.
+        rate: of sounds, samples a second.
+        bands: of sounds, those of the mel spectrogram; speech_embedding has its own.
         episodes: stop after so many steps, of both stages; None for no limit.
         minutes: stop after so long; None for no limit.
         learning_rate: at its highest; it falls to zero along a cosine.
@@ -75,6 +79,8 @@ class TrainingConfig:
     samples: int = 256
     normalize: str = "window"
     seconds: float | None = None
+    rate: int = 16_000
+    bands: int = 40
     episodes: int | None = None
     minutes: float | None = None
     learning_rate: float = 2e-3
@@ -102,10 +108,10 @@ class TrainingConfig:
             raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
         if self.rotations == "predict" and self.pretrain_share == 0:
             raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")
-        if self.pretrained and (self.backbone_name() not in PUBLISHED or self.channels != 3):
+        if self.pretrained and (self.backbone_name() not in PUBLISHED or (self.kind == "image" and self.channels != 3)):
             raise TrainingError(
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
-                f"weights for {', '.join(PUBLISHED)} with 3."
+                f"weights for {', '.join(PUBLISHED)}, of images with 3."
             )
         for name, share in (("pretrain-share", self.pretrain_share), ("group-share", self.group_share)):
             if not 0 <= share <= 1:
@@ -118,6 +124,8 @@ class TrainingConfig:
             raise TrainingError(f"--mixup {self.mixup} was given; 0 (none) or more was expected.")
         if not 16 <= self.samples <= 65536:
             raise TrainingError(f"--samples {self.samples} was given; 16 to 65536 was expected.")
+        if self.kind == "audio":
+            self._check_sound()
         if not 16 <= self.image_size <= 512:
             raise TrainingError(f"--image-size {self.image_size} was given; 16 to 512 was expected.")
         if self.episodes is not None and self.episodes < 1:
@@ -127,6 +135,21 @@ class TrainingConfig:
                 raise TrainingError(f"--{name} {value} was given; a number above 0 was expected.")
         if self.seed < 0:
             raise TrainingError(f"--seed {self.seed} was given; 0 or more was expected.")
+
+    def _check_sound(self) -> None:
+        if self.rate % 100 or not 4_000 <= self.rate <= 96_000:
+            raise TrainingError(f"--rate {self.rate} was given; a multiple of 100 from 4000 to 96000 was expected.")
+        if not 16 <= self.bands <= 128:
+            raise TrainingError(f"--bands {self.bands} was given; 16 to 128 was expected.")
+        if self.backbone == "speech_embedding" and (
+            self.rate != speech.RATE or self.input().size[0] < speech.LEAST_SAMPLES
+        ):
+            raise TrainingError(
+                f"speech_embedding was given --rate {self.rate} and --seconds {self.seconds}; {speech.RATE} and at "
+                "least 0.79 were expected."
+            )
+        if self.seconds is not None and not 0.1 <= self.seconds <= 10:
+            raise TrainingError(f"--seconds {self.seconds} was given; 0.1 to 10 was expected.")
 
     def input(self, mean: tuple[float, ...] = (), std: tuple[float, ...] = ()) -> InputSpec:
         """What the backbone takes.
@@ -138,6 +161,10 @@ class TrainingConfig:
         if self.kind == "image":
             half = (0.5,) * self.channels
             return InputSpec.image(self.image_size, self.channels, half, half)
+        if self.kind == "audio":
+            usual, bands = (speech.SECONDS, 0) if self.backbone == "speech_embedding" else (1.0, self.bands)
+            hundredths = round(100 * (self.seconds or usual))
+            return InputSpec.audio(hundredths * (self.rate // 100), self.rate, bands)
         if self.normalize == "constant":
             mean, std = mean or (0.0,) * self.channels, std or (1.0,) * self.channels
         return InputSpec.signal(self.samples, self.channels, self.normalize, mean, std, seconds=self.seconds)

@@ -28,7 +28,7 @@ class Frames:
     """Frames at the backbone's size, not yet normalised.
 
     Attributes:
-        values: uint8 [n, C, S, S], or float32 [n, C, samples].
+        values: uint8 [n, C, S, S], or float32 [n, C, samples]; C is 1 of sounds.
         labels: int64 [n].
         sources: int64 [n], or None.
         classes: how many.
@@ -119,7 +119,7 @@ def load_frames(
     kept: list[int] = []
     store = FrameStore(len(folder), spec, scratch, mapped_bytes)
     preprocessing = preprocessing_of(spec)
-    for batch in batches(read_frames(folder, on_bad)):
+    for batch in batches(read_frames(folder, on_bad, spec.load)):
         kept += [index for index, _ in batch]
         frames = torch.from_numpy(np.stack([resize(frame, spec) for _, frame in batch]))
         store.add(preprocessing.select_channels(frames).to(frames.dtype).numpy())

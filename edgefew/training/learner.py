@@ -7,9 +7,11 @@ import torch
 from edgefew_export.backbones import build_backbone
 from edgefew_export.backbones.centred import Centred
 from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
+from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import Checkpoint
 from edgefew_export.preprocessing import EmbeddingNetwork
 from edgefew_export.sources.pretrained import fill_published
+from edgefew_export.sources.speech_embedding import fill_speech_embedding
 from edgefew_runtime import InputSpec, TrainingError, head
 from torch import nn
 
@@ -86,6 +88,9 @@ class Learner(nn.Module):
             SourceError: they are not installed.
         """
         backbone = _inner(self.network.backbone)
+        if isinstance(backbone, SpeechEmbedding):
+            fill_speech_embedding(backbone)
+            return
         assert isinstance(backbone, EfficientNetLite0)  # noqa: S101
         fill_published(backbone)
 

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from edgefew_runtime import Bundle, DataError, ExportError, Manifest, OperatingPoint, head
 from edgefew_runtime.bundle import (
     CARD_FILE,
-    COMPONENTS,
     GOLDEN_FILE,
     MANIFEST_FILE,
     REPORT_FILE,
@@ -28,14 +27,18 @@ from edgefew_runtime.bundle import (
     sums_text,
 )
 from edgefew_runtime.frames import RawFrame
+from edgefew_runtime.hallucination import COMPONENT as HALLUCINATE
+from edgefew_runtime.hallucination import Hallucination
 from edgefew_runtime.selftest import check_golden, check_head
 from edgefew_runtime.session import OrtSession
+from edgefew_runtime.structure import check_structure
 
 from .curves import accuracy_over_shots, score_histograms
 from .destination import write_files
 from .episodes import EpisodeSampler
 from .evaluation import BATCH, Embed, embed_folder, evaluate
-from .graphs import classify_graph, enroll_graph, serialize
+from .graphs import classify_graph, enroll_graph, hallucinate_graph, serialize
+from .hallucination import compare_generated, fit_hallucination, gains, left_out
 from .labelled_folder import LabelledFolder
 from .measured import write_measured
 from .model_card import model_card
@@ -62,6 +65,7 @@ def export_bundle(
     version: str = "1",
     data: LabelledFolder | None = None,
     projection: ProjectionPlan | None = None,
+    hallucinate: LabelledFolder | None = None,
     variants: VariantPlan | None = None,
     measure: bool = False,
     command: Sequence[str] = (),
@@ -77,6 +81,7 @@ def export_bundle(
         version: the bundle's own version.
         data: classes that training never saw, to prove and calibrate on; those that the source carries if not given.
         projection: a linear map to put after the network.
+        hallucinate: classes to fit a generator of examples on; those to prove on are left out of them.
         variants: other precisions to try; none if not given.
         measure: also write what the bundle costs on this machine to a file beside it (`measured.measured_file`).
         command: the words of the command line, to be told in the lineage; no paths.
@@ -84,7 +89,7 @@ def export_bundle(
         progress: told each step.
 
     Raises:
-        DataError: the classes to prove on, or to fit the projection on, are too few.
+        DataError: the classes to prove on, or to fit the projection or the generator on, are too few.
         ExportError: the proof failed, or `out` is there already; no bundle was written.
     """
     if out.exists() and not overwrite:
@@ -96,7 +101,7 @@ def export_bundle(
     if not out.absolute().parent.is_dir():
         raise ExportError(f"There is no folder {out.absolute().parent} to write the bundle to. Create it first.")
     settings = _Settings(name or out.name.split(".")[0] or out.name, version, tuple(command))
-    files, trial = _make_files(source, settings, data, projection, variants or VariantPlan(), progress)
+    files, trial = _make_files(source, settings, data, projection, hallucinate, variants or VariantPlan(), progress)
     progress("writing")
     try:
         part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
@@ -128,6 +133,7 @@ def _make_files(
     settings: _Settings,
     data: LabelledFolder | None,
     plan: ProjectionPlan | None,
+    base: LabelledFolder | None,
     variants: VariantPlan,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, bytes], Trial]:
@@ -169,6 +175,11 @@ def _make_files(
     made = dict(zip(embedders, parts, strict=True))
     frames = ProofFrames(made["reference"], made.get("fitted", made["bundle"]), made["bundle"], labels, sources)
     sampler = _sampler(frames)
+    generated = None
+    if base is not None:
+        progress("fitting the generator of examples")
+        generated = _generated(source, base, frames, sampler.way)
+        models[HALLUCINATE] = generated.model
     progress("comparing decisions over episodes")
     episode_report = compare_decisions(frames, sampler)
     golden_embeddings = source.reference(golden)
@@ -197,6 +208,7 @@ def _make_files(
         tuple(coverages),
         _lineage(source, settings.command),
         {name: made.calibration for name, made in calibrated.items()},
+        hallucination=None if generated is None else generated.record,
     )
 
     def told_apart(embeddings: head.Embeddings, points: Sequence[OperatingPoint]) -> dict[str, Any]:
@@ -240,6 +252,8 @@ def _make_files(
             "without": evaluate(made["plain"], sampler, EPISODES).to_dict(),
             "with": episode_report["bundle"],
         }
+    if generated is not None:
+        report[HALLUCINATE] = generated.report
     if variants.names:
         report["variants_tried"] = {
             "target": variants.target or "this machine",
@@ -247,7 +261,46 @@ def _make_files(
             "least_speedup": MIN_SPEEDUP,
             "outcomes": list(trial.outcomes),
         }
-    return _as_files(models, trial.kept, manifest, report, _golden_file(golden, golden_embeddings)), trial
+    files = _as_files(models, trial.kept, manifest, report, _golden_file(golden, golden_embeddings), source.files)
+    return files, trial
+
+
+@dataclass(frozen=True)
+class _Generated:
+    """The graph `hallucinate`, how it is used, and what the report says of it."""
+
+    model: bytes
+    record: Hallucination
+    report: dict[str, Any]
+
+
+def _generated(source: Source, base: LabelledFolder, frames: ProofFrames, way: int) -> _Generated:
+    base.check_kind(source.input)
+    (embeddings,), kept = embed_folder(base, [source.reference])
+    asked = left_out(embeddings, base.labels[kept], frames.reference)
+    used = ~np.isin(base.labels[kept], asked)
+    classes, labels = np.unique(base.labels[kept][used], return_inverse=True)
+    fitted = fit_hallucination(
+        embeddings[used], labels, None if base.sources is None else base.sources[kept][used], SEED
+    )
+    model = serialize(hallucinate_graph(fitted.generator), HALLUCINATE, {})
+    error = compare_generated(fitted, fitted.record(), OrtSession(model), frames.bundle)
+    shots = gains(frames.bundle, frames.labels, frames.sources, way, fitted.complete, SEED)
+    gain = {shot: row["gain"] > row["gain_ci95"] for shot, row in shots.items()}
+    report = {
+        "fitted_on": {
+            "classes": len(classes),
+            "images": int(used.sum()),
+            "left_out": len(asked),
+            "sources": None if base.sources is None else len(np.unique(base.sources)),
+            "folder_sha256": base.content_sha256(),
+        },
+        "weight": fitted.weight,
+        "max_abs_error": error,
+        "shots": shots,
+        "gain": gain,
+    }
+    return _Generated(model, fitted.record(tuple(int(shot) for shot, gains_here in gain.items() if gains_here)), report)
 
 
 def _frames_at(source: Source, data: LabelledFolder | None, numbers: npt.NDArray[np.int64]) -> list[RawFrame]:
@@ -264,7 +317,7 @@ def _embedded(
     """What each embedder makes of the frames to prove on; their labels and sources."""
     if data is not None:
         data.check_kind(source.input)
-        return embed_folder(data, embedders)[0], data.labels, data.sources
+        return embed_folder(data, embedders, load=source.input.load)[0], data.labels, data.sources
     held_out = source.held_out
     if held_out is None:
         raise DataError(
@@ -308,16 +361,22 @@ def _golden_file(frames: list[RawFrame], embeddings: head.Embeddings) -> bytes:
 
 
 def _as_files(
-    models: Mapping[str, bytes], kept: Sequence[Variant], manifest: Manifest, report: Mapping[str, Any], golden: bytes
+    models: Mapping[str, bytes],
+    kept: Sequence[Variant],
+    manifest: Manifest,
+    report: Mapping[str, Any],
+    golden: bytes,
+    others: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    names = {c: [VARIANT, *(v.name for v in kept if c == "embed")] for c in COMPONENTS}
-    files = {f"{c}/{VARIANT}/model.onnx": models[c] for c in COMPONENTS}
+    names = {c: [VARIANT, *(v.name for v in kept if c == "embed")] for c in models}
+    files = {f"{c}/{VARIANT}/model.onnx": model for c, model in models.items()}
     files |= {f"embed/{v.name}/model.onnx": v.model for v in kept}
-    files |= {f"{c}/component.json": _json({"variants": {n: _executor(n) for n in names[c]}}) for c in COMPONENTS}
-    files[MANIFEST_FILE] = _json(manifest.to_dict(COMPONENTS))
+    files |= {f"{c}/component.json": _json({"variants": {n: _executor(n) for n in names[c]}}) for c in models}
+    files[MANIFEST_FILE] = _json(manifest.to_dict(tuple(models)))
     files[REPORT_FILE] = _json(report)
     files[CARD_FILE] = model_card(manifest, report).encode()
     files[GOLDEN_FILE] = golden
+    files |= others
     return files | {SUMS_FILE: sums_text(files)}
 
 
@@ -338,7 +397,9 @@ def _json(document: Mapping[str, Any]) -> bytes:
 def _check_as_device(path: Path) -> None:
     """Open it exactly as a device will."""
     bundle = Bundle.open_unsigned(path)
-    sessions = {component: OrtSession(bundle.model(component)) for component in COMPONENTS}
+    sessions = {component: OrtSession(bundle.model(component)) for component in bundle.components()}
+    for component, session in sessions.items():
+        check_structure(component, session, bundle.manifest)
     for variant in bundle.variants():
         check_golden(bundle.for_variant(variant), OrtSession(bundle.model("embed", variant)))
     check_head(sessions["enroll"], sessions["classify"], bundle.golden()[1], bundle.manifest.scale)

@@ -36,7 +36,7 @@ class HeldOut:
     """Frames of classes that training never saw.
 
     Attributes:
-        frames: at the backbone's size; uint8 [n, S, S, C], or float32 [n, samples, C].
+        frames: at the backbone's size; uint8 [n, S, S, C], or float32 [n, samples, C]; of sounds C is 1.
         labels: int64 [n].
         sources: int64 [n], or None where every frame is its own source.
     """
@@ -47,6 +47,8 @@ class HeldOut:
 
     def raw(self, spec: InputSpec) -> RawFrame:
         """The frames as a camera or recorder would give them: grey as three equal colours."""
+        if spec.kind == "audio":
+            return np.ascontiguousarray(self.frames[..., 0])
         return np.ascontiguousarray(np.broadcast_to(self.frames, (len(self.frames), *spec.raw_shape)))
 
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from edgefew_runtime import ImageInput, InputSpec, Manifest, SignalInput
-from edgefew_runtime.bundle import VARIANT
+from edgefew_runtime import AudioInput, ImageInput, InputSpec, Manifest, SignalInput
+from edgefew_runtime.bundle import TOKENIZER_FILE, VARIANT
+from edgefew_runtime.text_input import TextInput
 
 from .calibration import classes_needed
 from .proof import HELD_OUT
@@ -40,7 +41,7 @@ classes are enrolled on the device from a few examples each.
 {_promises(manifest)}{_open_set(report["open_set"])}
 Probabilities among the enrolled classes are off by {error["after"]:.1%} on average (expected calibration error; {error["before"]:.1%} before the scale was
 fitted). For other kinds of pictures than those of training, calibrate on your own: `edgefew calibrate`.
-{_shots(report)}{_variants(report)}
+{_shots(report)}{_hallucinate(report)}{_variants(report)}
 ## Limits
 
 No classes are built in. Accuracy depends on how near the frames on site are to those of training. Not a safety function by
@@ -59,6 +60,20 @@ def _input(spec: InputSpec) -> str:
         return (
             f"image: `{spec.dtype}` `{spec.layout}`, {spec.color}, any height and width. Inside the graph it is resized to "
             f"{spec.size[0]} × {spec.size[1]}\n({spec.resize}, {spec.fit}) and seen with {spec.channels} channel(s)."
+        )
+    if isinstance(spec, AudioInput):
+        seen = f"as a log-mel spectrogram of {spec.bands} bands" if spec.bands else "as samples"
+        return (
+            f"audio: `{spec.dtype}` `{spec.layout}` [recordings, samples], one channel at {spec.rate} Hz, from -1 to 1, any "
+            f"number of samples. Inside the graph the middle\n{spec.seconds:g} s are taken (shorter ones get silence before and "
+            f"after) and seen {seen}.\nA silent recording, and one with NaN or infinity, gets the zero vector: it is not "
+            "accepted, and unknown."
+        )
+    if isinstance(spec, TextInput):
+        return (
+            f"text: `{spec.dtype}` `{spec.layout}` [texts, tokens], as the bundle's `{TOKENIZER_FILE}` numbers them, any number of "
+            "tokens; below 0 for padding,\nwhich changes nothing. A text without a token gets the zero vector: it is not "
+            "accepted, and unknown."
         )
     assert isinstance(spec, SignalInput)  # noqa: S101
     lasts = "" if spec.seconds is None else f" A window lasts {spec.seconds:g} s."
@@ -119,6 +134,29 @@ def _shots(report: Mapping[str, Any]) -> str:
 
 | examples of each class | {report["shots"][0]["way"]}-way accuracy |
 |---|---|
+{rows}
+"""
+
+
+def _hallucinate(report: Mapping[str, Any]) -> str:
+    """Accuracy without and with generated examples, if there is a generator."""
+    if "hallucinate" not in report:
+        return ""
+    told = report["hallucinate"]
+    rows = "\n".join(
+        f"| {shot} | {row['without']['accuracy']:.1%} ± {row['without']['ci95']:.1%} | {row['with']['accuracy']:.1%} ± "
+        f"{row['with']['ci95']:.1%} | {100 * row['gain']:+.2f} ± {100 * row['gain_ci95']:.2f} | "
+        f"{'used' if told['gain'][shot] else 'not used'} |"
+        for shot, row in told["shots"].items()
+    )
+    return f"""
+## With generated examples
+
+A generator (conditional Wasserstein GAN), fitted on {told["fitted_on"]["classes"]} other classes, completes the prototype of a class of few
+examples, where the 95 % interval of the gain on the same episodes is above 0:
+
+| examples of each class | without | with | points gained | on the device |
+|---|---|---|---|---|
 {rows}
 """
 

@@ -1,7 +1,8 @@
 """What happens to a frame before the backbone sees it. Training and export both use this, so they cannot differ.
 
 The resize is Pillow's or numpy's here and ONNX's in the bundle (within 1/255 of each other for images, within float32's
-rounding for signals); all that follows is one torch module of those below, which training runs and export traces.
+rounding for signals, exactly for sounds; texts are not resized); all that follows is one torch module of those below,
+which training runs and export traces.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from edgefew_runtime import FrameError, ImageInput, InputSpec, SignalInput
 from edgefew_runtime.frames import Pixels, RawFrame
 from edgefew_runtime.signal_quality import LARGEST
+from edgefew_runtime.sound_input import AudioInput
+from edgefew_runtime.text_input import PADDING, TextInput
 from PIL import Image
 from torch import nn
 
@@ -28,21 +31,34 @@ def resize(frame: RawFrame, spec: InputSpec) -> RawFrame:
     """A frame at the backbone's size, antialiased. The graph does the same, in ONNX.
 
     Args:
-        frame: uint8 [H, W, 3] or float32 [samples, channels], as the kind is.
+        frame: uint8 [H, W, 3], float32 [samples, channels] or float32 [samples], as the kind is.
         spec: the input's specification.
 
     Raises:
         FrameError: it is of another kind, or has other channels.
     """
     if not spec.takes(frame):
-        expected = f"{spec.dtype} [{'H, W' if spec.kind == 'image' else 'samples'}, {spec.raw_shape[-1]}]"
+        named = {"image": "H, W, 3", "signal": f"samples, {spec.channels}", "audio": "samples", "text": "tokens"}
+        axes = named[spec.kind]
+        expected = f"{spec.dtype} [{axes}]"
         raise FrameError(
             f"A frame {frame.dtype} {list(frame.shape)} was given; the network takes {expected}. Give it {spec.noun}s "
             "of that kind."
         )
     if isinstance(spec, ImageInput):
         return _fit(frame, spec)
-    return resample(frame, spec.size[0])
+    if isinstance(spec, TextInput):
+        return frame
+    return centred(frame, spec.size[0]) if isinstance(spec, AudioInput) else resample(frame, spec.size[0])
+
+
+def stacked(frames: list[RawFrame], spec: InputSpec) -> RawFrame:
+    """Frames at the backbone's size as one batch; shorter texts with padding behind."""
+    fitted = [resize(frame, spec) for frame in frames]
+    if isinstance(spec, TextInput):
+        longest = max(map(len, fitted))
+        fitted = [np.pad(tokens, (0, longest - len(tokens)), constant_values=PADDING) for tokens in fitted]
+    return np.stack(fitted)
 
 
 def resample(samples: RawFrame, length: int) -> npt.NDArray[np.float32]:
@@ -63,6 +79,14 @@ def resample(samples: RawFrame, length: int) -> npt.NDArray[np.float32]:
     weights /= weights.sum(axis=1, keepdims=True)
     moved = samples - samples[:1]
     return np.asarray(np.einsum("lt,ltc->lc", weights, moved[taps.clip(0, count - 1)]), np.float32) + samples[:1]
+
+
+def centred(samples: RawFrame, length: int) -> npt.NDArray[np.float32]:
+    """The middle of a recording, or all of it with silence before and after: float32 [samples] → [length]."""
+    start = max(0, len(samples) - length) // 2
+    kept = samples[start : start + length]
+    before = (length - len(kept)) // 2
+    return np.pad(kept, (before, length - len(kept) - before))
 
 
 def _fit(pixels: Pixels, spec: ImageInput) -> Pixels:
@@ -185,10 +209,32 @@ class SignalPreprocessing(Preprocessing):
         return images.amax(dim=2) > images.amin(dim=2)
 
 
+class TextPreprocessing(Preprocessing):
+    """Texts as they come: int64 [n, tokens]. One without a token has no vector."""
+
+    def select_channels(self, frames: torch.Tensor) -> torch.Tensor:
+        """As they are."""
+        return frames
+
+    def scale(self, images: torch.Tensor) -> torch.Tensor:
+        """As they are."""
+        return images
+
+    def mask(self, images: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """The vectors [n, d], with zeros where there is nothing but padding."""
+        return torch.where((images >= 0).any(dim=1, keepdim=True), vectors, 0.0)
+
+
 def preprocessing_of(spec: InputSpec) -> Preprocessing:
     """The preprocessing of the input's kind."""
     if isinstance(spec, ImageInput):
         return ImagePreprocessing(spec)
+    if isinstance(spec, AudioInput):
+        from .log_mel import SoundPreprocessing
+
+        return SoundPreprocessing(spec)
+    if isinstance(spec, TextInput):
+        return TextPreprocessing()
     assert isinstance(spec, SignalInput)  # noqa: S101
     return SignalPreprocessing(spec)
 

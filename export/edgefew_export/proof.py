@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from edgefew_runtime import ExportError, ImageInput, InputSpec, head
+from edgefew_runtime import AudioInput, ExportError, ImageInput, InputSpec, head
 from edgefew_runtime.frames import Pixels, RawFrame
 from edgefew_runtime.session import Session
+from edgefew_runtime.text_input import TextInput
 
 from .episodes import EpisodeSampler
 from .evaluation import Embed, decisions, summarize
@@ -56,6 +57,11 @@ def golden_frames(spec: InputSpec, seed: int = 0) -> list[RawFrame]:
     They are made, not taken from the training data: a bundle travels, and must not carry anybody's pictures.
     """
     rng = np.random.default_rng(seed)
+    if isinstance(spec, AudioInput):
+        counts = [spec.size[0]] * 4 + [3 * spec.size[0] + 1, spec.size[0] // 2 + 1, spec.size[0] - 5]
+        return [_tones(rng, count, spec.rate) for count in counts]
+    if isinstance(spec, TextInput):
+        return [spec.noise(rng, (count,)) for count in (*[spec.size[0]] * 4, 1, 3, 4 * spec.size[0] + 1)]
     if not isinstance(spec, ImageInput):
         samples, channels = spec.raw_shape
         counts = [samples] * 4 + [3 * samples, samples // 2 + 1, 2 * samples + 1, samples + 5]
@@ -95,6 +101,17 @@ def _waves(rng: np.random.Generator, samples: int, channels: int) -> npt.NDArray
         window += height * np.sin(2 * np.pi * cycles * time + phase)
     place, height = rng.uniform([0.2, 1], [0.8, 3], (channels, 2)).T
     return np.asarray(window + height * np.exp(-0.5 * ((time - place) / 0.02) ** 2), np.float32)
+
+
+def _tones(rng: np.random.Generator, samples: int, rate: int) -> npt.NDArray[np.float32]:
+    """Three gliding tones with overtones and a little noise, louder in the middle: float32 [samples]."""
+    time = np.arange(samples) / rate
+    sound = rng.normal(0, 0.003, samples)
+    for _ in range(3):
+        pitch, glide, height = rng.uniform([80, -0.3, 0.05], [900, 0.3, 0.2])
+        turns = 2 * np.pi * pitch * time * (1 + glide * time)
+        sound += height * sum(np.sin(n * turns) / n for n in range(1, 5))
+    return np.asarray(sound * np.sin(np.pi * (np.arange(samples) + 0.5) / samples), np.float32)
 
 
 def compare_embeddings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgefew_runtime import Bundle, ImageInput, InputSpec
+from edgefew_runtime import AudioInput, Bundle, ImageInput, InputSpec
 
 _README = """# {name}, for Triton Inference Server
 
@@ -114,6 +114,8 @@ def _frames(spec: InputSpec) -> str:
     """What `embed` takes."""
     if isinstance(spec, ImageInput):
         return f"{spec.dtype} `[n, H, W, 3]`: {spec.color}, any height and width"
+    if isinstance(spec, AudioInput):
+        return f"{spec.dtype} `[n, samples]`: one channel at {spec.rate} Hz, any number of samples"
     return f"{spec.dtype} `[n, samples, {spec.channels}]`: windows of any number of samples"
 
 

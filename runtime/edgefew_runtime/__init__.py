@@ -55,10 +55,12 @@ if TYPE_CHECKING:
     from .leave_one_out import LeaveOneOut
     from .migration import Migration, migrate
     from .selftest import Verdict, verify
+    from .sound_input import AudioInput
 
 __all__ = [
     "Added",
     "Answer",
+    "AudioInput",
     "Bundle",
     "BundleCorruptError",
     "BundleError",
@@ -120,6 +122,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AudioInput": "sound_input",
     "Consensus": "consensus",
     "Diagnosis": "doctor",
     "DriftStatus": "drift",

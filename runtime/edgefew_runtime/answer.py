@@ -30,7 +30,8 @@ class Answer:
         score: its cosine, -1 to 1; None if nothing is enrolled.
         known: whether the score passes the threshold. If not, the answer is "unknown": do not act on `label`.
         runner_up: the next class; None if fewer than two are enrolled.
-        margin: by how much the score is above the runner-up's; None if there is none.
+        margin: by how much the score is above the runner-up's, of both as completed by generated examples if the bundle
+            uses some; None if there is none.
         threshold: what the score was compared with; None if no threshold was asked for, or none can be stated.
         labels: every class that may be it at the coverage asked for (a conformal set), best first; empty where
             none may, None if no coverage was asked for.
@@ -86,6 +87,9 @@ class Decision:
         scale: what scores are multiplied by before the softmax.
         promise: what makes an answer known; None to always answer.
         coverage_score: the least score of a class of the conformal set; None if none was asked for.
+        completed: float32 [c, d], prototypes with generated examples, which choose between the classes in the place of
+            the task's; None if those do. Whether a frame is known, and its conformal set, are decided by the task's own
+            all the same: that is what the thresholds were measured with.
     """
 
     version: tuple[int, int]
@@ -93,6 +97,7 @@ class Decision:
     scale: float
     promise: Promise | None
     coverage_score: float | None
+    completed: head.Embeddings | None = None
 
     @functools.cached_property
     def absent(self) -> list[int]:
@@ -112,8 +117,12 @@ class Decision:
         gone = self._gone(embedding) if task.rejected else self.absent
         if gone:
             scores[gone] = head.ABSENT
+        ranked = scores
+        if self.completed is not None:
+            ranked = self.completed.dot(embedding)
+            ranked[gone] = head.ABSENT
         rank = _rank_few if len(names) <= _FEW else _rank_many
-        best, score, second, next_score, total = rank(scores, self.scale)
+        best, score, second, next_score, total = rank(ranked, self.scale)
         # No cosine: an embedding with NaN or Inf (NaN fails every comparison), or none of the classes is present.
         # Exactly 0 is what an embedding of zeros scores with all of them.
         if not _ABSENT < score < _MAX_COSINE or (score == 0 and not embedding.any()):
@@ -121,6 +130,8 @@ class Decision:
         runner_up = margin = None
         if next_score > _ABSENT:
             runner_up, margin = names[second], score - next_score
+        if ranked is not scores:
+            score = float(scores[best])
         known = promise is None or (threshold is not None and score >= threshold)
         labels = None if self.coverage_score is None else self._conformal_set(scores, self.coverage_score)
         return Answer(names[best], 1 / total, score, known, runner_up, margin, threshold, labels)

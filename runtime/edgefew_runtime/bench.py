@@ -280,11 +280,15 @@ def _frame_cost(
 
 
 def in_turn(calls: Sequence[Callable[[], Any]], runs: int) -> list[list[float]]:
-    """Seconds of each call's runs, after a few that are not counted. In turn: other load on the machine hits all."""
+    """Seconds of each call's runs, after a few that are not counted. In turn: other load on the machine hits all.
+
+    And in another order each round: what a call finds in the processor's caches depends on the one before it.
+    """
     taken: list[list[float]] = [[] for _ in calls]
+    order = np.random.default_rng(0)
     for _ in range(_WARM_UP + runs):
-        for call, seconds in zip(calls, taken, strict=True):
-            seconds.append(_seconds(call))
+        for index in order.permutation(len(calls)).tolist():
+            taken[index].append(_seconds(calls[index]))
     return [seconds[_WARM_UP:] for seconds in taken]
 
 

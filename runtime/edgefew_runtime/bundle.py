@@ -22,6 +22,7 @@ import numpy.typing as npt
 from .errors import BundleCorruptError, BundleError, BundleFormatError, EdgeFewError, SignatureError
 from .file_hash import file_sha256
 from .frames import RawFrame
+from .hallucination import COMPONENT
 from .manifest import Manifest
 from .regular_file import checked_size, open_regular, read_regular, shown
 
@@ -31,6 +32,9 @@ GOLDEN_FILE = "golden.npz"
 REPORT_FILE = "report.json"
 CARD_FILE = "model-card.md"
 SIGNATURE_FILE = "model.sig"
+TOKENIZER_FILE = "tokenizer.json"
+"""Of a bundle of texts: as the library `tokenizers` writes it."""
+
 COMPONENTS = ("embed", "enroll", "classify")
 VARIANT = "fp32"
 
@@ -93,6 +97,7 @@ class Bundle:
         if public_key is not None:
             _check_signature(path, files, digests, public_key)
         manifest = Manifest.from_dict(_json(path, files, MANIFEST_FILE))
+        manifest = replace(manifest, input=manifest.input.bound(files.__getitem__))
         return cls(path, digests[SUMS_FILE], manifest, files, digests)
 
     @property
@@ -110,7 +115,7 @@ class Bundle:
             _check_signature(self.path, self._files, self.digests, file)
 
     def model(self, component: str, variant: str = VARIANT) -> bytes:
-        """The ONNX file of one component: "embed", "enroll" or "classify".
+        """The ONNX file of one component: "embed", "enroll", "classify" or "hallucinate".
 
         Raises:
             BundleFormatError: the bundle has no such model.
@@ -124,6 +129,10 @@ class Bundle:
             raise BundleFormatError(
                 f"{self.path} has no {variant} model for {component!r}. Export the bundle again."
             ) from None
+
+    def components(self) -> tuple[str, ...]:
+        """The names of its graphs: `COMPONENTS`, and "hallucinate" where there is one."""
+        return COMPONENTS if self.manifest.hallucination is None else (*COMPONENTS, COMPONENT)
 
     def variants(self, component: str = "embed") -> list[str]:
         """The names of the variants of a component that the bundle holds, "fp32" for one."""
@@ -184,7 +193,8 @@ def most_bytes(name: str) -> int:
 
     The signature among them: it is in no list of hashes, so anybody can make it longer.
     """
-    return _MAX_TEXT if name in (SUMS_FILE, SIGNATURE_FILE) or name.endswith(".json") else MAX_BYTES
+    parsed_here = name in (SUMS_FILE, SIGNATURE_FILE) or (name.endswith(".json") and name != TOKENIZER_FILE)
+    return _MAX_TEXT if parsed_here else MAX_BYTES
 
 
 def check_outside(path: Path, refusal: type[EdgeFewError], bundle: Path | None = None) -> None:

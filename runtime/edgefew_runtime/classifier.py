@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,15 +20,18 @@ from .errors import EnrollmentRefusedError, FrameError, UnknownClassError
 from .frames import Frame, FrameLike
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
 from .gallery.records import Stored, check_label
+from .hallucination import COMPONENT
 from .loading import AUTO, load_embedder
 from .model_cache import cache_folder
 from .operating_point import Promise, coverage_score, promise
-from .session import CPU, DEFAULT_PROFILE, Session
+from .session import CPU, DEFAULT_PROFILE, OrtSession, Session
 
 if TYPE_CHECKING:
     from .doctor import Diagnosis
     from .frame_quality import FrameQuality
     from .signal_quality import SignalQuality
+    from .sound_quality import SoundQuality
+    from .text_quality import TextQuality
 
 FALSE_ACCEPT_RATE = 0.05
 """The default promise: at most 1 in 20 frames of something not enrolled is taken for something enrolled."""
@@ -127,12 +131,15 @@ class Classifier:
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
         coverage: float | None = None,
         variant: str = VARIANT,
+        generator: Session | None = None,
     ) -> None:
         self.bundle = bundle
         self.variant = variant
         self.gallery = gallery
         self._session = session
+        self._generator = generator
         self._values = bundle.manifest.input.values
+        self._version = gallery.version
         self._false_accept_rate = false_accept_rate
         self._coverage = coverage
         self._refreshing = threading.Lock()
@@ -152,6 +159,7 @@ class Classifier:
         public_key: str | Path | None = None,
         false_accept_rate: float | None = FALSE_ACCEPT_RATE,
         coverage: float | None = None,
+        hallucinate: bool = True,
     ) -> Classifier:
         """A classifier that has checked the bundle's hashes and computed its golden vectors right.
 
@@ -171,6 +179,8 @@ class Classifier:
                 promised for the gallery's size, every answer is "unknown", and `promise()` says what would be enough.
                 None never answers "unknown".
             coverage: also give every class that a frame may be of, right with this probability (`Answer.labels`).
+            hallucinate: complete prototypes by generated examples, where all classes have a number of examples at which
+                the bundle has a generator and its report says that it gains.
 
         Raises:
             BundleError: the bundle is damaged, unknown, not signed for the key that is set, or does not compute here
@@ -196,14 +206,25 @@ class Classifier:
             session = load_embedder(
                 bundle, provider=provider, threads=threads, profile=profile, variant=variant, cache=folder
             )
-            return cls(bundle, store, session, false_accept_rate, coverage, variant)
+            generator = None
+            if hallucinate and (made := bundle.manifest.hallucination) is not None and made.shots:
+                generator = OrtSession(bundle.model(COMPONENT))
+            return cls(bundle, store, session, false_accept_rate, coverage, variant, generator)
         except BaseException:
             store.close()
             raise
 
     def at_rate(self, false_accept_rate: float | None) -> Classifier:
         """A classifier on the same network and gallery with another promise; neither needs to be closed but once."""
-        return Classifier(self.bundle, self.gallery, self._session, false_accept_rate, self._coverage, self.variant)
+        return Classifier(
+            self.bundle,
+            self.gallery,
+            self._session,
+            false_accept_rate,
+            self._coverage,
+            self.variant,
+            self._generator,
+        )
 
     def __enter__(self) -> Classifier:
         return self
@@ -239,7 +260,8 @@ class Classifier:
         Args:
             label: the class's name; a new one, or one that is enrolled already.
             frames: one or more frames: paths, bytes, arrays uint8 [H, W, 3] or Pillow images; for a bundle of signals
-                paths, bytes or arrays [samples, channels].
+                paths, bytes or arrays [samples, channels], of sounds paths, bytes or arrays [samples];
+                of texts the text itself, or a `Path`.
             actor: who enrolls, for the log.
             strict: enroll none if something looks wrong with one of them.
             keep_frames: keep the frames in the gallery, so that a later bundle can enroll them again (`migrate`); those
@@ -327,7 +349,10 @@ class Classifier:
 
     def classify(self, frame: FrameLike) -> Answer:
         """What the frame is taken for."""
-        return self._current().answer(self._session.run({"frames": self._values(frame)[None]})[0][0])
+        # A network has emptied the caches when what follows runs: each call costs 10 µs, so no `_current` in between.
+        embedding = self._session.run({"frames": self._values(frame)[None]})[0][0]
+        ready = self._ready
+        return (ready if ready.version == self._version() else self._current()).answer(embedding)
 
     def answer(self, embedding: npt.NDArray[np.float32]) -> Answer:
         """What an embedding that `embed` gave, float32 [d], is taken for."""
@@ -375,14 +400,14 @@ class Classifier:
 
     def _examples(
         self, frames: FrameLike | Sequence[FrameLike], keep_frames: bool = False, *, measured: bool = False
-    ) -> tuple[list[Example], list[FrameQuality | SignalQuality]]:
+    ) -> tuple[list[Example], list[FrameQuality | SignalQuality | SoundQuality | TextQuality]]:
         """The frames as examples, and on request what can be told of each without the network."""
         many = cast("Sequence[FrameLike]", frames if isinstance(frames, (list, tuple)) else [frames])
         if not many:
             raise FrameError("No frame was given; at least one was expected.")
         spec = self.bundle.manifest.input
         seen: list[tuple[str, str, bytes | None]] = []
-        quality: list[FrameQuality | SignalQuality] = []
+        quality: list[FrameQuality | SignalQuality | SoundQuality | TextQuality] = []
 
         def loaded() -> Iterator[Frame]:
             for given in many:
@@ -403,7 +428,10 @@ class Classifier:
         return examples, quality
 
     def _diagnose(
-        self, label: str, examples: list[Example], quality: Sequence[FrameQuality | SignalQuality]
+        self,
+        label: str,
+        examples: list[Example],
+        quality: Sequence[FrameQuality | SignalQuality | SoundQuality | TextQuality],
     ) -> Diagnosis:
         # What a program needs that enrolls, and one that only classifies does not.
         from .doctor import diagnose
@@ -443,7 +471,10 @@ class Classifier:
         stated = None if rate is None else promise(manifest.operating_points, task, rate)
         covering = None if coverage is None else coverage_score(manifest.coverage_points, task, coverage)
         # In float32, as the classify graph has it.
-        return Decision(version, task, float(np.float32(manifest.scale)), stated, covering)
+        completed = None
+        if self._generator is not None and manifest.hallucination is not None:
+            completed = manifest.hallucination.complete(self._generator, task.prototypes, task.counts)
+        return Decision(version, task, float(np.float32(manifest.scale)), stated, covering, completed)
 
 
 def _added(examples: Sequence[Example], stored: Stored) -> Added:
@@ -458,7 +489,7 @@ def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
     held = 0
     for frame in frames:
         batch.append(frame)
-        held += frame.values.shape[0] * frame.values.shape[1]
+        held += math.prod(frame.values.shape[:2])
         if len(batch) == _BATCH or held >= _BATCH_PIXELS:
             yield batch
             batch, held = [], 0

@@ -13,12 +13,16 @@ import numpy.typing as npt
 
 from . import frame_quality as fq
 from . import head
+from . import sound_quality as sq
+from . import text_quality as tq
 from .frame_quality import FrameQuality
 from .gallery import Example, Task
 from .leave_one_out import LeaveOneOut, left_out, turned_away
 from .manifest import Manifest
 from .operating_point import NEAR_DUPLICATE, CoveragePoint, OperatingPoint, around, bundle_point
 from .signal_quality import CLIPPED, SignalQuality
+from .sound_quality import SoundQuality
+from .text_quality import TextQuality
 
 SMALL = 0.5
 """A frame with a side under this share of what the network sees is mostly made up by enlarging."""
@@ -29,6 +33,7 @@ OUTLIER_COVERAGE = 0.95
 TYPICAL_COVERAGE = 0.8
 """A first example looks like another class where 80 of 100 frames lie no nearer to their own class."""
 
+_BADLY_RECORDED = ("too short", "too quiet", "flat", "clipped")
 _ENOUGH_TO_COMPARE = 5
 _LEAST_SPREAD = 0.05
 _WORTH_IT = 0.05
@@ -43,7 +48,8 @@ class Finding:
 
     Attributes:
         kind: of an image "too small", "too dark", "blank" or "blurred"; of a signal "too short", "flat" or "clipped";
-            of both "near-duplicate", "outlier", "closer to another class" or "closer to what it is not".
+            of a sound "too short", "too quiet" or "clipped"; of a text "too short" or "unknown language"; of all
+            "near-duplicate", "outlier", "closer to another class" or "closer to what it is not".
         text: the same for people, with what was measured.
         other: the class or example that it is about, if any.
     """
@@ -96,7 +102,7 @@ class Diagnosis:
 def diagnose(
     label: str,
     new: Sequence[Example],
-    quality: Sequence[FrameQuality | SignalQuality],
+    quality: Sequence[FrameQuality | SignalQuality | SoundQuality | TextQuality],
     held: Sequence[Example],
     rejected: Sequence[Example],
     task: Task,
@@ -158,7 +164,13 @@ def _score(rows: head.Embeddings, label: str, negatives: head.Embeddings, task: 
     return left_out((label,) * len(rows), rows, sums, others, task.prototypes, task.labels, task.rejected, away)
 
 
-def _bad_frame(measured: FrameQuality | SignalQuality, size: tuple[int, ...]) -> Iterator[Finding]:
+def _bad_frame(
+    measured: FrameQuality | SignalQuality | SoundQuality | TextQuality, size: tuple[int, ...]
+) -> Iterator[Finding]:
+    if isinstance(measured, TextQuality):
+        return _texts(measured)
+    if isinstance(measured, SoundQuality):
+        return _sounds(measured, size[0])
     return _looks(measured, size) if isinstance(measured, FrameQuality) else _signal_looks(measured, size[0])
 
 
@@ -172,6 +184,26 @@ def _signal_looks(measured: SignalQuality, samples: int) -> Iterator[Finding]:
     if measured.clipped > CLIPPED:
         seen = f"{measured.clipped:.0%} of a channel's samples lie flat at its extremes"
         yield Finding("clipped", f"clipped: {seen} ({CLIPPED:.0%} is the most). Lower the sensor's gain")
+
+
+def _sounds(measured: SoundQuality, samples: int) -> Iterator[Finding]:
+    if measured.samples < sq.SHORT * samples:
+        seen = f"{measured.samples} samples; the network hears {samples}"
+        yield Finding("too short", f"too short: {seen}. Record all of it")
+    if measured.peak < sq.QUIET:
+        seen = f"the loudest sample has {measured.peak:.0f} dB ({sq.QUIET:.0f} dB is the least)"
+        yield Finding("too quiet", f"too quiet: {seen}. Come nearer, or raise the gain")
+    if measured.clipped > sq.CLIPPED:
+        seen = f"{measured.clipped:.1%} of the samples are at full scale ({sq.CLIPPED:.1%} is the most)"
+        yield Finding("clipped", f"clipped: {seen}. Lower the gain, or go farther away")
+
+
+def _texts(measured: TextQuality) -> Iterator[Finding]:
+    if measured.tokens < tq.SHORT:
+        yield Finding("too short", "too short: a single piece of a word. Give a whole sentence")
+    if measured.foreign:
+        seen = f"{measured.unknown:.0%} of its pieces are unknown, the others have {measured.letters:.1f} letters each"
+        yield Finding("unknown language", f"its language seems to be none that the network knows: {seen}")
 
 
 def _looks(measured: FrameQuality, size: tuple[int, ...]) -> Iterator[Finding]:
@@ -264,8 +296,9 @@ def _advice(diagnosis: Diagnosis, examples: int, task: Task, manifest: Manifest)
         yield f"look at {', '.join(bad[:3])}{' …' * (len(bad) > 3)}: leave out what does not show {diagnosis.label!r}"
     if any(f.kind in ("blank", "blurred", "too dark", "too small") for r in diagnosis.examples for f in r.findings):
         yield "take the pictures that are blank, blurred, dark or small again"
-    if any(f.kind in ("too short", "flat", "clipped") for r in diagnosis.examples for f in r.findings):
-        yield "record the windows that are short, flat or clipped again"
+    if any(f.kind in _BADLY_RECORDED for r in diagnosis.examples for f in r.findings):
+        weak = "quiet" if manifest.input.kind == "audio" else "flat"
+        yield f"record the {manifest.input.noun}s that are short, {weak} or clipped again"
     if diagnosis.confused_with is not None and diagnosis.recognised < _MOST * diagnosis.judged:
         missed = diagnosis.judged - diagnosis.recognised
         other = diagnosis.confused_with

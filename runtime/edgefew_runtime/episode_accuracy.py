@@ -106,7 +106,9 @@ def check_episodes(bundle: Bundle, session: Session, data: LabelledFolder, varia
     sampler = EpisodeSampler(
         data.labels, sources=data.sources, way=stated.way, shot=stated.shot, query=stated.query, seed=stated.seed
     )
-    embeddings = np.stack([embed_frame(bundle, session, frame) for _, frame in read_frames(data)])
+    embeddings = np.stack(
+        [embed_frame(bundle, session, frame) for _, frame in read_frames(data, load=bundle.manifest.input.load)]
+    )
     rows = decisions(embeddings, sampler, EPISODES)
     measured = summarize(rows, sampler)
     proved_on = report.get("proved_on")

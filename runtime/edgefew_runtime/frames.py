@@ -1,7 +1,7 @@
 """A frame, and an image, however it comes, as one: raw pixels uint8 [H, W, 3], RGB, upright, on white.
 
 Nothing is resized or normalised here: that is inside the embed graph, so that every host does it alike. Signals are
-read by `signals.load_signal`.
+read by `signals.load_signal`, sounds by `sounds.load_sound`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 RawFrame: TypeAlias = npt.NDArray[Any]
-"""What an embed graph takes: uint8 [H, W, 3], or float32 [samples, channels]."""
+"""What an embed graph takes: uint8 [H, W, 3], float32 [samples, channels], of a sound float32 [samples], of a text
+int64 [tokens].
+"""
 
 FrameLike: TypeAlias = "str | Path | bytes | npt.NDArray[Any] | Image.Image | Frame"
 
@@ -34,6 +36,8 @@ _UINT8 = np.dtype(np.uint8)
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 SIGNAL_SUFFIXES = frozenset({".csv", ".npy"})
+SOUND_SUFFIXES = frozenset({".wav", ".flac"})
+TEXT_SUFFIXES = frozenset({".txt"})
 
 MAX_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: a few KB of PNG can unpack to gigabytes."""
@@ -50,14 +54,17 @@ class Frame:
     """A raw frame and where it came from.
 
     Attributes:
-        values: of an image the pixels, uint8 [H, W, 3], RGB; of a signal float32 [samples, channels].
-        name: the path (what cannot be shown, as escapes), or "array", "image" or "bytes".
-        encoded: the image file's bytes, if it came as one.
+        values: of an image the pixels, uint8 [H, W, 3], RGB; of a signal float32 [samples, channels];
+            of a sound float32 [samples]; of a text int64 [tokens].
+        name: the path (what cannot be shown, as escapes), "array", "image" or "bytes"; how a text begins.
+        encoded: the image file's bytes, if it came as one; the text.
+        rate: of a sound, samples a second.
     """
 
     values: RawFrame
     name: str
     encoded: bytes | None = None
+    rate: int | None = None
 
     def sha256(self) -> str:
         """A hash of the image file's bytes, or of the values: the same frame is not enrolled twice."""
@@ -85,7 +92,7 @@ def load_frame(frame: FrameLike) -> Frame:
     if type(frame) is np.ndarray:
         return Frame(_from_array(frame), "array")
     if isinstance(frame, Frame):
-        return frame
+        return frame if frame.rate is None else load_frame(frame.values)
     if isinstance(frame, np.ndarray):
         if hasattr(frame, "mask"):  # without loading numpy.ma to ask
             raise FrameError("A masked array was given; what is masked has no colour. Fill it (array.filled) first.")

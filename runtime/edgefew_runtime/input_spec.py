@@ -1,4 +1,4 @@
-"""What a bundle's embed graph takes, by kind: images or signals. JSON by `from_dict` and `to_dict`.
+"""What a bundle's embed graph takes, by kind: images, signals, sounds or texts. JSON by `from_dict` and `to_dict`.
 
 A kind says here how its frames are read and looked at. A new kind is one class more; the bundle's format stays.
 """
@@ -28,6 +28,10 @@ from .operating_point import is_number
 if TYPE_CHECKING:
     from .frame_quality import FrameQuality
     from .signal_quality import SignalQuality
+    from .sound_input import AudioInput
+    from .sound_quality import SoundQuality
+    from .text_input import TextInput
+    from .text_quality import TextQuality
 
 FITS = ("stretch", "crop", "letterbox")
 """How an image of another shape is made to fit."""
@@ -47,7 +51,7 @@ class InputSpec(ABC):
     """What the embed graph takes, and what it does to it first. For people and checks: the graph does it by itself.
 
     Attributes:
-        kind: "image" or "signal".
+        kind: "image", "signal", "audio" or "text".
         dtype: of a raw frame, as numpy calls it.
         layout: the axes of a batch of raw frames.
         size: what a frame is brought to inside: height and width, or samples.
@@ -108,12 +112,20 @@ class InputSpec(ABC):
         return self.load(frame).values
 
     @abstractmethod
-    def quality(self, values: RawFrame) -> FrameQuality | SignalQuality:
+    def quality(self, values: RawFrame) -> FrameQuality | SignalQuality | SoundQuality | TextQuality:
         """What can be told of a raw frame without the network."""
 
     @abstractmethod
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> RawFrame:
         """A raw frame of random values."""
+
+    def bound(self, read: Callable[[str], bytes]) -> InputSpec:
+        """The same, with what it needs of the bundle's other files.
+
+        Args:
+            read: gives a file of the bundle; it raises KeyError where there is none.
+        """
+        return self
 
     def takes(self, values: RawFrame) -> bool:
         """Whether an array is a raw frame of this kind."""
@@ -170,6 +182,42 @@ class InputSpec(ABC):
         )
 
     @staticmethod
+    def audio(samples: int, rate: int, bands: int = 40) -> AudioInput:
+        """The specification of a sound of so many samples; of a log-mel spectrogram, or with 0 bands as it is."""
+        from .sound_input import AudioInput
+
+        return AudioInput(
+            kind="audio",
+            dtype="float32",
+            layout="NS",
+            size=(samples,),
+            resize="centre",
+            channels=1,
+            mean=(),
+            std=(),
+            rate=rate,
+            bands=bands,
+        )
+
+    @staticmethod
+    def text(tokens: int, vocabulary: int, unknown: int) -> TextInput:
+        """The specification of a text of usually so many tokens, of a vocabulary of so many."""
+        from .text_input import TextInput
+
+        return TextInput(
+            kind="text",
+            dtype="int64",
+            layout="NT",
+            size=(tokens,),
+            resize="none",
+            channels=1,
+            mean=(),
+            std=(),
+            vocabulary=vocabulary,
+            unknown=unknown,
+        )
+
+    @staticmethod
     def from_dict(data: Mapping[str, Any]) -> InputSpec:
         """From the manifest's JSON.
 
@@ -177,7 +225,15 @@ class InputSpec(ABC):
             BundleFormatError: this version knows no such kind.
             KeyError, TypeError, ValueError: a key is missing, unknown or wrong.
         """
-        kinds: Mapping[str, Callable[..., InputSpec]] = {"image": ImageInput, "signal": SignalInput}
+        from .sound_input import AudioInput  # it is an InputSpec
+        from .text_input import TextInput
+
+        kinds: Mapping[str, Callable[..., InputSpec]] = {
+            "image": ImageInput,
+            "signal": SignalInput,
+            "audio": AudioInput,
+            "text": TextInput,
+        }
         kind = data["kind"]
         if not isinstance(kind, str) or kind not in kinds:
             raise BundleFormatError(
@@ -237,9 +293,7 @@ class ImageInput(InputSpec):
         """The picture in a file's bytes."""
         return load_image_file(data, name)
 
-    def values(self, frame: FrameLike) -> RawFrame:
-        """The frame's pixels."""
-        return load_pixels(frame)
+    values = staticmethod(load_pixels)
 
     def quality(self, values: RawFrame) -> FrameQuality:
         """Size, light, contrast and blur."""

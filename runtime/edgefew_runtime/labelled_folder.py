@@ -1,4 +1,4 @@
-"""A labelled folder: a class is a folder that holds images, or windows of a signal.
+"""A labelled folder: a class is a folder that holds images, windows of a signal, recordings, or texts.
 
 Folders may be nested (`Alphabet/character01/*.png`): the class is then `Alphabet/character01` and `Alphabet` is its
 group. A pattern on the file name tells the *source* of a frame (design family, smear, track, speaker, patient): support
@@ -19,12 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import DataError, FrameError
-from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, RawFrame, load_frame
+from .frames import IMAGE_SUFFIXES, SIGNAL_SUFFIXES, SOUND_SUFFIXES, TEXT_SUFFIXES, Frame, RawFrame, load_frame
 from .input_spec import InputSpec
 from .signals import load_signal
 
-SUFFIXES = {"image": IMAGE_SUFFIXES, "signal": SIGNAL_SUFFIXES}
+SUFFIXES = {"image": IMAGE_SUFFIXES, "signal": SIGNAL_SUFFIXES, "audio": SOUND_SUFFIXES, "text": TEXT_SUFFIXES}
 """The suffixes of the files of each kind of frame."""
+
+SOUND_RATE = 16_000
+"""Samples a second of recordings where no network says its own rate."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class LabelledFolder:
 
     Attributes:
         root: the folder.
-        kind: "image" or "signal".
+        kind: "image", "signal", "audio" or "text".
         files: `n` paths, sorted, relative to the root.
         classes: `c` names, sorted.
         labels: int64 [n], index into `classes`.
@@ -97,7 +100,7 @@ class LabelledFolder:
 def read_labelled_folder(
     root: Path, source_pattern: str | None = None, exclude: Sequence[str] = (), kind: str | None = None
 ) -> LabelledFolder:
-    r"""The images or signals under `root` with their classes.
+    r"""The images, signals or recordings under `root` with their classes.
 
     Args:
         root: a folder of class folders, nested or not.
@@ -105,7 +108,7 @@ def read_labelled_folder(
             group, or
             else the whole match is the frame's source. Example: ``^(smear\d+)_``.
         exclude: shell patterns of class names to leave out, such as ``Greek/*``.
-        kind: "image" or "signal"; whichever the folder holds if not given.
+        kind: "image", "signal", "audio" or "text"; whichever the folder holds if not given.
 
     Raises:
         DataError: no such folder, no frames in it, files of both kinds, or a name in which the pattern finds nothing.
@@ -126,7 +129,7 @@ def read_labelled_folder(
     if not paths:
         raise DataError(
             f"{root} holds no {kind}s ({_NAMED[kind]}) in class folders. Expected: {root.name}/CLASS/*"
-            f"{'.png' if kind == 'image' else '.npy'}."
+            f"{_NAMED[kind].split(', ')[0].lower() if kind != 'image' else '.png'}."
         )
     if loose := [p for p in paths if p.parent == Path()]:
         raise DataError(
@@ -213,13 +216,15 @@ def read_labelled_folders(
     return whole.select_classes(np.flatnonzero(kept))[0] if exclude else whole
 
 
-_NAMED = {"image": "PNG, JPEG, BMP, WebP", "signal": ".npy, .csv"}
+_NAMED = {"image": "PNG, JPEG, BMP, WebP", "signal": ".npy, .csv", "audio": ".wav, .flac", "text": ".txt"}
 
 
 def _kind(root: Path, found: Mapping[str, Sequence[Path]]) -> str:
     """The kind of frames that a folder's class folders hold; images where they hold none."""
     # A table beside the class folders is no frame.
     several = [name for name, paths in found.items() if any(path.parent != Path() for path in paths)]
+    if len(several) > 1:  # notes beside pictures are no frames
+        several = [name for name in several if name != "text"]
     if len(several) > 1:
         counts = " and ".join(f"{len(found[name])} {name}s ({found[name][0]}, …)" for name in several)
         raise DataError(f"{root} holds {counts}. Say which to take with --kind, or keep them apart.")
@@ -263,15 +268,18 @@ def _sources(file_names: list[str], pattern: str | None) -> npt.NDArray[np.int64
 
 
 def read_frames(
-    folder: LabelledFolder, on_bad: Callable[[FrameError], None] | None = None
+    folder: LabelledFolder,
+    on_bad: Callable[[FrameError], None] | None = None,
+    load: Callable[[Path], Frame] | None = None,
 ) -> Iterator[tuple[int, RawFrame]]:
-    """Each frame of the folder: its index into `files` and its values, uint8 [H, W, 3] or float32 [samples, channels].
+    """Each frame of the folder: its index into `files` and its values, as the kind has them.
 
-    All windows of a signal must have the channels of the first.
+    All windows of a signal must have the channels of the first; recordings are brought to `SOUND_RATE`.
 
     Args:
         folder: what to read.
         on_bad: called for a frame that cannot be read, which is then left out; without it, the error is raised.
+        load: reads a file, such as a network's own `InputSpec.load`.
 
     Raises:
         FrameError: a frame cannot be read; the message has its path.
@@ -280,7 +288,7 @@ def read_frames(
     for index, file in enumerate(folder.files):
         try:
             path = folder.root / file
-            values = (load_frame(path) if folder.kind == "image" else load_signal(path, channels)).values
+            values = (_load(path, folder.kind, channels) if load is None else load(path)).values
         except FrameError as error:
             if on_bad is None:
                 raise
@@ -288,3 +296,13 @@ def read_frames(
             continue
         channels = values.shape[-1]
         yield index, values
+
+
+def _load(path: Path, kind: str, channels: int | None) -> Frame:
+    if kind == "text":
+        raise DataError(f"{path} is a text: only a bundle of texts can read it. Give one, or another folder.")
+    if kind == "audio":
+        from .sounds import load_sound
+
+        return load_sound(path, SOUND_RATE)
+    return load_frame(path) if kind == "image" else load_signal(path, channels)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import BundleFormatError
+from .hallucination import COMPONENT, Hallucination
 from .input_spec import InputSpec
 from .operating_point import CoveragePoint, OperatingPoint, is_number
 
@@ -84,6 +85,7 @@ class Manifest:
         lineage: what the backbone was made from.
         variants: what holds in place of this for other variants of the embed graph than fp32, by their names.
         golden_cosine: the least cosine to the golden embeddings.
+        hallucination: how generated examples are used; None where the bundle has no graph that makes them.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Manifest:
     lineage: Mapping[str, Any]
     variants: Mapping[str, VariantCalibration] = field(default_factory=dict)
     golden_cosine: float = GOLDEN_COSINE
+    hallucination: Hallucination | None = None
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Manifest:
@@ -124,6 +127,7 @@ class Manifest:
                 tuple(CoveragePoint.from_dict(p) for p in ours["coverage_points"]),
                 dict(ours["lineage"]),
                 {name: VariantCalibration.from_dict(v) for name, v in ours.get("variants", {}).items()},
+                hallucination=Hallucination.from_dict(ours[COMPONENT]) if COMPONENT in ours else None,
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise BundleFormatError(
@@ -173,6 +177,7 @@ class Manifest:
                     "coverage_points": [p.to_dict() for p in self.coverage_points],
                     "lineage": dict(self.lineage),
                     **({"variants": {n: v.to_dict() for n, v in self.variants.items()}} if self.variants else {}),
+                    **({COMPONENT: self.hallucination.to_dict()} if self.hallucination is not None else {}),
                 }
             },
         }

@@ -11,7 +11,7 @@ from typing import Any
 from . import head
 from .classifier import Classifier
 from .errors import MigrationError
-from .frames import RawFrame
+from .frames import FrameLike
 from .gallery import EnrolledExample, Example, Gallery, unpack_frame
 from .leave_one_out import leave_one_out
 from .new_file import new_file
@@ -77,9 +77,9 @@ def migrate(
         total = sum(map(len, content.values())) + len(strangers)
         done = itertools.count(1)
 
-        def frames(examples: Sequence[Example]) -> Iterator[RawFrame]:
+        def frames(examples: Sequence[Example]) -> Iterator[FrameLike]:
             for example in examples:
-                yield unpack_frame(old.frame(example.source_sha256) or b"", example.source).values
+                yield unpack_frame(old.frame(example.source_sha256) or b"", example.source)
                 progress(next(done), total)
 
         def embedded(examples: Sequence[Example]) -> Iterator[Example]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import head
-from .bundle import COMPONENTS, VARIANT, Bundle, public_key_file
+from .bundle import VARIANT, Bundle, public_key_file
 from .errors import EdgeFewError, SelfTestError
 from .gallery import Gallery
 from .session import OrtSession, Session
@@ -152,7 +152,7 @@ def verify(
         if not signature.passed:
             return
     sessions: dict[tuple[str, str], OrtSession] = {}
-    for component in COMPONENTS:
+    for component in bundle.components():
         for variant in _variants(bundle, component):
             verdict, session = _verify_graph(bundle, component, variant, provider)
             yield verdict

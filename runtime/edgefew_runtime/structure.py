@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import BundleFormatError
+from .hallucination import COMPONENT
 from .manifest import Manifest
 from .session import OrtSession, Tensor
 
@@ -41,6 +42,12 @@ def check_structure(component: str, session: OrtSession, manifest: Manifest) -> 
     if component == "embed":
         wanted_inputs: Sequence[str] = (_frames(session.inputs, manifest),)
         wanted_outputs: Sequence[str] = (f"embeddings float32 [?, {manifest.dimension}]",)
+    elif component == COMPONENT and (made := manifest.hallucination) is not None:
+        wanted_inputs = (
+            f"prototypes float32 [?, {manifest.dimension}]",
+            f"noise float32 [?, ?, {len(made.noise[0])}]",
+        )
+        wanted_outputs = (f"embeddings float32 [?, ?, {manifest.dimension}]",)
     else:
         wanted_inputs, wanted_outputs = HEAD_INPUTS[component], HEAD_OUTPUTS[component]
     for what, tensors, wanted in (
@@ -69,11 +76,11 @@ def described(tensor: Tensor) -> str:
 
 
 def _frames(inputs: Sequence[Tensor], manifest: Manifest) -> str:
-    """The one input of the embed graph: of an image the last axis is RGB, of other kinds it is the graph's own."""
+    """The one input of the embed graph: of an image the last axis is RGB, of a signal it is the graph's own."""
     spec = manifest.input
     axes = ["?"] * len(spec.layout)
     if spec.kind == "image":
         axes[-1] = "3"
-    elif inputs and inputs[0].shape and isinstance(inputs[0].shape[-1], int):
+    elif spec.kind == "signal" and inputs and inputs[0].shape and isinstance(inputs[0].shape[-1], int):
         axes[-1] = str(inputs[0].shape[-1])
     return f"frames {spec.dtype} [{', '.join(axes)}]"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from edgefew_export.backbones import BACKBONES, build_backbone
+from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.graphs import embed_graph, serialize
 from edgefew_export.preprocessing import EmbeddingNetwork
@@ -22,12 +23,19 @@ NAMES = sorted(BACKBONES)
 def made(name: str, **settings: object) -> tuple[EmbeddingNetwork, InputSpec]:
     """A network that has seen a few batches, so that its batch norms are not those of the start."""
     half = (0.5, 0.5, 0.5)
-    spec = InputSpec.image(32, 3, half, half) if BACKBONES[name].kind == "image" else InputSpec.signal(64, 3)
+    specs: dict[str, InputSpec] = {
+        "image": InputSpec.image(32, 3, half, half),
+        "signal": InputSpec.signal(64, 3),
+        "audio": InputSpec.audio(12_800, 16_000, 0 if name == "speech_embedding" else 40),
+    }
+    spec = specs[BACKBONES[name].kind]
     torch.manual_seed(0)
     network = EmbeddingNetwork(build_backbone(name, spec, **settings), spec)
+    if isinstance(network.backbone, SpeechEmbedding):
+        network.backbone.mel.uniform_()  # the published file has it
     with torch.no_grad():
         for _ in range(3):
-            network.features(frames(spec, 8).movedim(-1, 1).float())
+            network.features(network.preprocessing.select_channels(frames(spec, 8)))
     return network.eval(), spec
 
 
@@ -58,7 +66,7 @@ def test_the_graph_equals_pytorch(name: str, centred: bool) -> None:
 def test_every_weight_learns(name: str) -> None:
     network, spec = made(name)
     network.train()
-    features = network.features(frames(spec, 4).movedim(-1, 1).float())
+    features = network.features(network.preprocessing.select_channels(frames(spec, 4)))
     (features * torch.randn(features.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
     still = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not still

@@ -26,6 +26,7 @@ from edgefew_runtime.bundle import COMPONENTS
 
 from tests.conftest import Cli, draw_class, draw_folder
 from tests.signals import make_signal
+from tests.sounds import make_sound
 
 TYPES = {
     "TYPE_UINT8": ("tensor(uint8)", np.uint8, "UINT8"),
@@ -68,9 +69,9 @@ def parse(text: str) -> Message:
     return message()
 
 
-@pytest.fixture(params=["bundle", "signal_bundle"])
+@pytest.fixture(params=["bundle", "signal_bundle", "sound_bundle"])
 def opened(request: pytest.FixtureRequest) -> Bundle:
-    """Of pictures, then of signals."""
+    """Of pictures, then of signals, then of sounds."""
     return Bundle.open(request.getfixturevalue(request.param))
 
 
@@ -78,6 +79,8 @@ def frame_of(opened: Bundle, kind: int, source: int, take: int) -> npt.NDArray[A
     """A frame of a class, as the bundle takes it."""
     if opened.manifest.input.kind == "signal":
         return make_signal(kind, source, take)
+    if opened.manifest.input.kind == "audio":
+        return make_sound(kind, source, take)
     return np.asarray(draw_class(kind, source, take))
 
 
@@ -293,7 +296,7 @@ def test_the_threshold_of_the_readme_is_one_that_the_bundle_promises(opened: Bun
 
 def test_the_readme_says_what_the_graph_takes(opened: Bundle) -> None:
     spec = opened.manifest.input
-    shape = "[n, samples, 2]" if spec.kind == "signal" else "[n, H, W, 3]"
+    shape = {"signal": "[n, samples, 2]", "audio": "[n, samples]", "image": "[n, H, W, 3]"}[spec.kind]
     assert f"`frames` {spec.dtype} `{shape}`" in triton_readme(opened, MAX_BATCH)
 
 

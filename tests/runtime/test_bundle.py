@@ -156,7 +156,7 @@ def test_a_later_format_is_refused(copy: Path) -> None:
 
 
 KINDS_TO_COME: list[dict[str, object]] = [
-    {"kind": "audio", "dtype": "float32", "layout": "NSC", "sample_rate": 16000, "window_seconds": 1.0},
+    {"kind": "video", "dtype": "uint8", "layout": "NTHWC", "frame_rate": 25, "window_seconds": 1.0},
     {"kind": "text", "dtype": "int64", "layout": "NT", "vocabulary": "embed/vocabulary.txt", "max_tokens": 128},
 ]
 

@@ -124,5 +124,5 @@ def test_a_specification_survives_json_and_lies_are_refused() -> None:
     ):
         with pytest.raises((TypeError, ValueError)):
             InputSpec.from_dict({**good, **wrong})
-    with pytest.raises(BundleFormatError, match=r"kind 'audio'.*knows image, signal.*Upgrade"):
-        InputSpec.from_dict({**good, "kind": "audio"})
+    with pytest.raises(BundleFormatError, match=r"kind 'smell'.*knows image, signal.*Upgrade"):
+        InputSpec.from_dict({**good, "kind": "smell"})

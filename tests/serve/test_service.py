@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import resource
+import select
 import signal
 import socket
 import threading
@@ -14,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgefew_runtime import Classifier, Gallery
+from edgefew_runtime import Classifier, Gallery, GalleryError
+from edgefew_runtime.classifier import FALSE_ACCEPT_RATE
+from edgefew_runtime.serve.chosen_rate import ChosenRate
+from edgefew_runtime.serve.connection import HEAD_SECONDS
 from PIL import Image
 
 from tests.conftest import Cli, draw_class
@@ -61,7 +66,7 @@ def test_what_was_taught_can_be_changed_and_taken_back(server: Server, pictures:
     assert server.form("/api/v1/enroll", pictures[52][:2], label=label)[0] == 200
     before = server.ask("GET", "/api/v1/status")[1]["gallery"]["revision"]
     path = "/api/v1/classes/a/b ü%25"
-    examples = server.ask("GET", path + "/examples")[1]["examples"]
+    examples = server.ask("GET", "/api/v1/examples?label=a/b ü%25")[1]["examples"]
     assert [one["source"] for one in examples] == ["kind52-0.png", "kind52-1.png"]
     status, small, answer = server.ask("GET", f"/api/v1/examples/{examples[0]['id']}/thumbnail")
     assert (status, answer.getheader("content-type"), small[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
@@ -73,7 +78,7 @@ def test_what_was_taught_can_be_changed_and_taken_back(server: Server, pictures:
     assert (stale[0], stale[1]["error"]["type"]) == (409, "NothingToUndoError")
     undone = [server.ask("POST", "/api/v1/undo", {"by": "Mara"})[1]["kind"] for _ in range(3)]
     assert undone == ["forget", "rename", "remove"]
-    assert len(server.ask("GET", path + "/examples")[1]["examples"]) == 2
+    assert len(server.ask("GET", "/api/v1/examples?label=a/b ü%25")[1]["examples"]) == 2
     events = server.ask("GET", "/api/v1/log?limit=4")[1]["events"]
     assert [event["kind"] for event in events] == ["undo", "undo", "undo", "forget"]
     older = server.ask("GET", f"/api/v1/log?limit=2&before={events[-1]['id']}")[1]["events"]
@@ -172,6 +177,9 @@ def test_the_document_tells_of_every_route_and_its_answers_fit(server: Server) -
         ("GET", "/api/v1/promise?rates=a", None, 400, "numbers with commas"),
         ("GET", "/api/v1/promise?rates=0", None, 400, "rate"),
         ("GET", "/api/v1/examples/123456789/thumbnail", None, 404, "123456789"),
+        ("GET", "/api/v1/examples/-1/thumbnail", None, 404, "There is no GET /api/v1/examples/-1/thumbnail"),
+        ("PUT", "/api/v1/classes", b"", 405, "There is no PUT /api/v1/classes"),
+        ("GET", "/api/v1/examples", None, 400, "label is missing"),
         ("GET", "/api/v1/packs?label=none", None, 404, "none"),
         ("POST", "/api/v1/packs", b"", 400, "empty"),
     ],
@@ -226,6 +234,53 @@ def test_slow_clients_stop_nobody(server: Server, pictures: dict[int, list[Path]
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_a_head_that_does_not_end_is_not_waited_for(server: Server) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as silent,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as second,
+    ):
+        second.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        assert b"200 OK" in second.recv(4096)
+        second.sendall(b"GET /healthz HTTP/1.1\r\n")
+        started, ends = time.monotonic(), {silent: 0.0, slow: 0.0, second: 0.0}
+        waiting = list(ends)
+        while waiting:
+            assert time.monotonic() - started < 30
+            with contextlib.suppress(OSError):
+                slow.sendall(b"X")
+            for connection in select.select(waiting, [], [], 0.5)[0]:
+                with contextlib.suppress(OSError):
+                    if connection.recv(4096):
+                        continue  # the rest of the answer
+                ends[connection] = time.monotonic() - started
+                waiting.remove(connection)
+    assert all(HEAD_SECONDS - 2 < end < HEAD_SECONDS + 8 for end in ends.values()), ends
+
+
+def test_the_rate_that_was_chosen_holds_after_the_next_start(bundle: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "site.gallery"
+
+    def rate(*options: str) -> float | None:
+        again = start(bundle, gallery, *options)
+        promised = again.ask("GET", "/api/v1/status")[1]["promise"]
+        again.kill(signal.SIGTERM)
+        return None if promised is None else float(promised["false_accept_rate"])
+
+    first = start(bundle, gallery)
+    assert first.ask("GET", "/api/v1/status")[1]["promise"]["false_accept_rate"] == FALSE_ACCEPT_RATE
+    assert first.ask("PUT", "/api/v1/operating-point", {"false_accept_rate": 0.1})[0] == 200
+    first.kill()
+    assert (rate(), rate("--false-accept-rate", "0.2"), rate()) == (0.1, 0.2, 0.1)
+    chosen = ChosenRate(gallery)
+    chosen.write(None)
+    assert rate() is None
+    for wrong in ("{}", "[", '{"false_accept_rate": 7}', '{"false_accept_rate": "x"}'):
+        chosen.file.write_text(wrong)
+        with pytest.raises(GalleryError, match="Delete it"):
+            chosen.read(0.01)
 
 
 def test_what_was_acknowledged_survives_a_kill(bundle: Path, tmp_path: Path, pictures: dict[int, list[Path]]) -> None:

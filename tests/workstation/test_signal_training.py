@@ -86,7 +86,7 @@ def test_a_resumed_training_ends_with_the_same_weights(cli: Cli, waves: Path, tm
         (["--image-size", 32], 2, "--image-size cannot be given: the folder holds signals"),
         (["--kind", "image"], 1, "holds no images"),
         (["--backbone", "conv4"], 1, "'conv4' takes no signals"),
-        (["--channels", 3], 1, "network takes float32"),
+        (["--channels", 3], 1, "has 2 channels, 3 expected"),
         (["--samples", 4], 1, "--samples 4 was given"),
     ],
 )

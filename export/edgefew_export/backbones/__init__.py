@@ -10,22 +10,26 @@ from torch import nn
 from .centred import Centred
 from .conv4 import Conv4
 from .efficientnet_lite0 import EfficientNetLite0
+from .melnet import MelNet
 from .resnet1d import ResNet1d
 from .resnet12 import ResNet8, ResNet12
+from .speech_embedding import SpeechEmbedding
 
-BACKBONES: dict[str, type[Conv4 | EfficientNetLite0 | ResNet1d | ResNet12 | ResNet8]] = {
+BACKBONES: dict[str, type[Conv4 | EfficientNetLite0 | MelNet | ResNet1d | ResNet12 | ResNet8 | SpeechEmbedding]] = {
     "conv4": Conv4,
     "efficientnet_lite0": EfficientNetLite0,
+    "melnet": MelNet,
     "resnet12": ResNet12,
     "resnet8": ResNet8,
     "resnet1d": ResNet1d,
+    "speech_embedding": SpeechEmbedding,
 }
-DEFAULTS = {"image": "conv4", "signal": "resnet1d"}
+DEFAULTS = {"image": "conv4", "signal": "resnet1d", "audio": "melnet"}
 """The backbone for each kind of input where none is named."""
 
 
 def build_backbone(name: str, spec: InputSpec, *, centred: bool = False, **settings: Any) -> nn.Module:
-    """An untrained backbone: float32 [n, C, S, S] or [n, C, samples] → [n, d], with d in its attribute `dimension`.
+    """An untrained backbone: float32 [n, *spec.network_shape] → [n, d], with d in its attribute `dimension`.
 
     Args:
         name: in `BACKBONES`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from click.core import ParameterSource
 from edgefew_runtime import OperatingPoint
 from edgefew_runtime.commands.options import json_option, print_json
 from edgefew_runtime.input_spec import FITS, MAX_CHANNELS, MAX_SAMPLES, NORMALIZATIONS
+from edgefew_runtime.sound_input import MAX_BANDS
 
 from edgefew_export.projection import KINDS
-from edgefew_export.sources import SCALINGS, DeclaredInput, DeclaredSignal, open_source
+from edgefew_export.sources import SCALINGS, Declared, DeclaredInput, DeclaredSignal, DeclaredSound, open_source
 
 VARIANT_NAMES = ("int8", "fp16")
 
@@ -51,7 +52,7 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file to load into the network.")
 @click.option(
     "--kind",
-    type=click.Choice(["image", "signal"]),
+    type=click.Choice(["image", "signal", "audio"]),
     default="image",
     show_default=True,
     help="What the network takes. A checkpoint knows by itself.",
@@ -78,7 +79,15 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
 @click.option("--mean", callback=_numbers, help="For --normalize constant: one for each channel: 0.1,0.2")
 @click.option("--std", callback=_numbers, help="For --normalize constant: one for each channel.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), help="Signals: how long a window lasts, to be told."
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Signals: how long a window lasts, to be told. Audio: how much of a recording the network hears.",
+)
+@click.option("--rate", type=click.IntRange(1_000, 192_000), help="Audio: samples a second that the network takes.")
+@click.option(
+    "--bands",
+    type=click.IntRange(0, MAX_BANDS),
+    help="Audio: bands of the log-mel spectrogram that the network takes; 0 if it takes samples.",
 )
 @click.option(
     "--project",
@@ -91,6 +100,13 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
     type=click.Path(path_type=Path),
     help="For --project: a labelled folder of other classes than --data.",
 )
+@click.option(
+    "--hallucinate",
+    "hallucinate_data",
+    type=click.Path(path_type=Path),
+    help="Fit a generator of examples on this labelled folder of other classes than --data, and let the device use it "
+    "at the numbers of examples at which it gains.",
+)
 @click.option("--name", help="The bundle's name. Default: that of the directory.")
 @click.option("--bundle-version", default="1", show_default=True, help="The bundle's own version.")
 @click.option(
@@ -99,7 +115,9 @@ def _variants(_: click.Context, __: click.Parameter, text: str | None) -> tuple[
     help="Prove and calibrate on this labelled folder, of classes that training never saw. A checkpoint has held-out "
     "classes of its own; every other source needs this.",
 )
-@click.option("--source-pattern", help="For --data: a regular expression that finds the source in a file name.")
+@click.option(
+    "--source-pattern", help="For --data and --hallucinate: a regular expression that finds the source in a file name."
+)
 @click.option(
     "--variants",
     callback=_variants,
@@ -134,6 +152,7 @@ def export(
     project: str | None,
     dimension: int | None,
     project_data: Path | None,
+    hallucinate_data: Path | None,
     name: str | None,
     bundle_version: str,
     data: Path | None,
@@ -149,11 +168,13 @@ def export(
 ) -> None:
     """Turn a network into a bundle that has proved itself against it.
 
-    SOURCE is a checkpoint of `edgefew train`; `efficientnet_lite0` with ImageNet weights; `timm:NAME`;
+    SOURCE is a checkpoint of `edgefew train`; `efficientnet_lite0` with ImageNet weights;
+    `speech_embedding` and `sentence_encoder` with those of Google's speech embedding and of its multilingual encoder of
+    sentences; `timm:NAME`;
     `module:factory`, a function of yours that returns a torch.nn.Module; or an ONNX file that embeds already. What the
     network sees is said with --image-size and --scaling where the source does not know it; of a signal with --kind
-    signal, --samples, --channels and --normalize. If the proof fails, no
-    bundle is written and the exit status is 1.
+    signal, --samples, --channels and --normalize; of sounds with --kind audio, --rate, --seconds and --bands. If the
+    proof fails, no bundle is written and the exit status is 1.
     """
     from edgefew_export.bundle_writer import export_bundle
     from edgefew_export.labelled_folder import read_labelled_folder
@@ -172,12 +193,18 @@ def export(
             "--project-data is the folder of --data: the report would be about classes that the projection was fitted "
             "on. Give other classes."
         )
+    if data is not None and hallucinate_data is not None and data.absolute() == hallucinate_data.absolute():
+        raise click.UsageError(
+            "--hallucinate is the folder of --data: the report would be about classes that the generator was fitted "
+            "on. Give other classes."
+        )
     if triton is not None:
         check_new(triton, bundle)
     folder = None if data is None else read_labelled_folder(data, source_pattern)
     plan = None
     if project is not None and project_data is not None:
         plan = ProjectionPlan(project, read_labelled_folder(project_data), dimension)
+    base = None if hallucinate_data is None else read_labelled_folder(hallucinate_data, source_pattern)
     network = open_source(source, _declared(**declared), weights)
     # As an exception, SIGTERM lets the writer clear away what it had begun.
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -189,6 +216,7 @@ def export(
             version=bundle_version,
             data=folder,
             projection=plan,
+            hallucinate=base,
             variants=VariantPlan(variants, MAX_LOSS if max_loss is None else max_loss, target),
             measure=measure or bool(variants),
             command=told_command(click.get_current_context()),
@@ -224,6 +252,8 @@ def export(
             f"  {fitted['kind']} projection, {fitted['from']} → {fitted['to']} values: "
             f"{fitted['without']['accuracy']:.1%} without it, {fitted['with']['accuracy']:.1%} with it"
         )
+    for line in _generated(report):
+        click.echo(line)
     click.echo(_promised(opened.manifest.operating_points))
     for line in _tried(report):
         click.echo(line)
@@ -232,22 +262,40 @@ def export(
         click.echo(f"{triton}: model repository for Triton Inference Server")
 
 
-_OF_IMAGES = ("size", "scaling", "fit", "order")
-_OF_SIGNALS = ("samples", "normalize", "mean", "std", "seconds")
+_DECLARED: dict[str, tuple[Callable[..., Declared], tuple[str, ...]]] = {
+    "image": (DeclaredInput, ("channels", "size", "scaling", "fit", "order")),
+    "signal": (DeclaredSignal, ("channels", "samples", "normalize", "mean", "std", "seconds")),
+    "audio": (DeclaredSound, ("rate", "seconds", "bands")),
+}
+"""What declares each kind of input, and by which options."""
 
 
-def _declared(kind: str, channels: int | None, **options: Any) -> DeclaredInput | DeclaredSignal:
-    """The declared input; options of the other kind are refused."""
-    own, foreign = (_OF_IMAGES, _OF_SIGNALS) if kind == "image" else (_OF_SIGNALS, _OF_IMAGES)
-    if given := [f"--{'image-size' if name == 'size' else name}" for name in foreign if options[name] is not None]:
-        other = "signal" if kind == "image" else "image"
+def _declared(kind: str, **options: Any) -> Declared:
+    """The declared input; options of other kinds are refused."""
+    declare, own = _DECLARED[kind]
+    if given := [name for name, value in options.items() if value is not None and name not in own]:
+        shown = ", ".join(f"--{'image-size' if name == 'size' else name}" for name in given)
+        other = next(other for other, (_, names) in _DECLARED.items() if given[0] in names)
         raise click.UsageError(
-            f"{', '.join(given)}: of {other}s alone, and the kind is {kind}. Leave them out, or give --kind {other}."
+            f"{shown}: of {other}s alone, and the kind is {kind}. Leave them out, or give --kind {other}."
         )
-    if kind == "image" and channels not in (1, 3, None):
-        raise click.UsageError(f"--channels {channels}: an image has 1 or 3. For a signal give --kind signal.")
-    declared = DeclaredInput if kind == "image" else DeclaredSignal
-    return declared(channels=channels, **{name: options[name] for name in own})
+    if kind == "image" and options["channels"] not in (1, 3, None):
+        raise click.UsageError(
+            f"--channels {options['channels']}: an image has 1 or 3. For a signal give --kind signal."
+        )
+    return declare(**{name: options[name] for name in own})
+
+
+def _generated(report: Mapping[str, Any]) -> list[str]:
+    """What generated examples give at each number of examples, for people."""
+    if "hallucinate" not in report:
+        return []
+    told = report["hallucinate"]
+    return [
+        f"{'✓' if told['gain'][shot] else '!'} generated examples at {shot}-shot: {row['gain']:+.1%} ± "
+        f"{row['gain_ci95']:.1%}: {'used' if told['gain'][shot] else 'not used'}"
+        for shot, row in told["shots"].items()
+    ]
 
 
 def _tried(report: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The three graphs of a bundle, and what is done to each before it is written."""
+"""The graphs of a bundle, and what is done to each before it is written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from .classify import classify_graph
 from .embed import IR_VERSION, OPSET, embed_graph, preprocessing_graph
 from .ends import project, unit_rows
 from .enroll import enroll_graph
+from .hallucinate import hallucinate_graph
 
 __all__ = [
     "OPSET",
     "classify_graph",
     "embed_graph",
     "enroll_graph",
+    "hallucinate_graph",
     "preprocessing_graph",
     "project",
     "serialize",

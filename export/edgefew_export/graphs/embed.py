@@ -12,7 +12,9 @@ import numpy as np
 import onnx
 import torch
 from edgefew_runtime import ExportError, InputSpec
+from edgefew_runtime.text_input import MAX_TOKENS
 
+from ..log_mel import SoundPreprocessing
 from ..preprocessing import EmbeddingNetwork, SignalPreprocessing, preprocessing_of
 from .fit import take_any_size
 
@@ -21,7 +23,9 @@ OPSET, IR_VERSION = 18, 8
 
 
 def embed_graph(network: EmbeddingNetwork, spec: InputSpec) -> onnx.ModelProto:
-    """`embed(frames) → embeddings: float32 [n, d]`, frames uint8 [n, H, W, 3] or float32 [n, samples, C] of any size.
+    """`embed(frames) → embeddings: float32 [n, d]`, frames of any size.
+
+    Frames are uint8 [n, H, W, 3], float32 [n, samples, C] or float32 [n, samples].
 
     Raises:
         ExportError: the network is in training mode, or PyTorch cannot export it.
@@ -37,13 +41,13 @@ def preprocessing_graph(spec: InputSpec) -> onnx.ModelProto:
     `usable` is 1 where a frame can be used and else 0; where every frame can (images), it is not there.
     """
     preprocessing = preprocessing_of(spec).eval()
-    if isinstance(preprocessing, SignalPreprocessing):
+    if isinstance(preprocessing, (SignalPreprocessing, SoundPreprocessing)):
         return _trace(_WithUsable(preprocessing), spec, "images", "usable")
     return _trace(preprocessing, spec, "images")
 
 
 class _WithUsable(torch.nn.Module):
-    def __init__(self, preprocessing: SignalPreprocessing) -> None:
+    def __init__(self, preprocessing: SignalPreprocessing | SoundPreprocessing) -> None:
         super().__init__()
         self.preprocessing = preprocessing
 
@@ -54,6 +58,9 @@ class _WithUsable(torch.nn.Module):
 
 def _trace(network: torch.nn.Module, spec: InputSpec, *outputs: str) -> onnx.ModelProto:
     """A network of frames at the backbone's size as a graph of frames of any size."""
+    free = {0: torch.export.Dim("n")}
+    if spec.kind == "text":
+        free[1] = torch.export.Dim("tokens", max=MAX_TOKENS)
     # Two frames: an example batch of one would fix the batch to one.
     example = torch.from_numpy(np.zeros((2, *spec.raw_shape), spec.dtype))
     try:
@@ -66,14 +73,15 @@ def _trace(network: torch.nn.Module, spec: InputSpec, *outputs: str) -> onnx.Mod
                 opset_version=OPSET,
                 input_names=["frames"],
                 output_names=list(outputs),
-                dynamic_shapes={"frames": {0: torch.export.Dim("n")}},
+                dynamic_shapes={"frames": free},
             )
     except Exception as error:
         raise ExportError(f"PyTorch cannot export this network: {error}") from error
     if program is None:
         raise ExportError("PyTorch exported nothing for this network.")
     model: onnx.ModelProto = program.model_proto
-    take_any_size(model.graph, spec)
+    if spec.kind != "text":
+        take_any_size(model.graph, spec)
     return model
 
 

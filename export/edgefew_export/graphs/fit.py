@@ -6,6 +6,8 @@ Casting first would cost a float copy of the whole frame; without antialias the 
 
 A signal on float32 [n, samples, C], along its samples alone: on ONNX Runtime 1.16.3 and 1.32 within 1e-6 of
 `preprocessing.resample`, and within 1e-4 where float32 cannot say how many samples go into one.
+
+A sound on float32 [n, samples]: its middle, or all of it between zeros, as `preprocessing.centred`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
-from edgefew_runtime import ImageInput, InputSpec
+from edgefew_runtime import AudioInput, ImageInput, InputSpec
 from onnx import TensorProto, helper
 
 from ..preprocessing import BARS
@@ -30,6 +32,10 @@ def take_any_size(graph: onnx.GraphProto, spec: InputSpec) -> None:
         steps = _Steps((spec.size[0], spec.size[1]))
         {"stretch": _stretch, "crop": _crop, "letterbox": _letterbox}[spec.fit](steps)
         taken = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", "height", "width", 3])
+    elif isinstance(spec, AudioInput):
+        steps = _Steps((spec.size[0], 1))
+        _centre(steps, spec.size[0])
+        taken = helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["n", "samples"])
     else:
         steps = _Steps((spec.size[0], spec.channels))
         _resample(steps, spec.size[0])
@@ -48,6 +54,20 @@ def _resample(steps: _Steps, samples: int) -> None:
     moved = steps.add("Sub", ["frames", first], "moved")
     small = steps.resize(moved, steps.constant("fit_size", samples), "resampled", axes=[1])
     steps.add("Add", [small, first], "fitted")
+
+
+def _centre(steps: _Steps, samples: int) -> None:
+    """The middle of what is longer, and zeros before and after what is shorter."""
+    zero, one, two = steps.constant("fit_zero", 0), steps.constant("fit_one", 1), steps.constant("fit_two", 2)
+    wanted = steps.constant("fit_samples", samples)
+    own = steps.add("Shape", ["frames"], "frame_samples", start=1, end=2)
+    over = steps.add("Max", [steps.add("Sub", [own, wanted], "difference"), zero], "over")
+    start = steps.add("Div", [over, two], "cut_start")
+    kept = steps.add("Slice", ["frames", start, steps.add("Add", [start, wanted], "cut_end"), one], "kept")
+    rest = steps.add("Sub", [wanted, steps.add("Min", [own, wanted], "kept_samples")], "rest")
+    before = steps.add("Div", [rest, two], "before")
+    pads = steps.add("Concat", [before, steps.add("Sub", [rest, before], "after")], "silence", axis=0)
+    steps.add("Pad", [kept, pads, "", one], "fitted", mode="constant")
 
 
 class _Steps:

@@ -1,7 +1,8 @@
 """Where a network comes from. Each kind has a file here; all come down to a `Source`.
 
-A checkpoint of `edgefew train`, `efficientnet_lite0` with ImageNet weights, `timm:NAME`, `module:factory` for any
-PyTorch network, or an ONNX file that embeds already.
+A checkpoint of `edgefew train`, `efficientnet_lite0` with ImageNet weights, `speech_embedding`,
+`sentence_encoder`, `timm:NAME`,
+`module:factory` for any PyTorch network, or an ONNX file that embeds already.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from edgefew_runtime import ImageInput, InputSpec, SignalInput, SourceError
+from edgefew_runtime import AudioInput, ImageInput, InputSpec, SignalInput, SourceError
 
 if TYPE_CHECKING:
     from .source import Source  # and with it torch, which the command's help does not need
@@ -121,15 +122,56 @@ class DeclaredSignal:
             ) from None
 
 
+@dataclass(frozen=True)
+class DeclaredSound:
+    """What the user says of a network's sounds.
+
+    Attributes:
+        rate: samples a second.
+        seconds: how much the network hears.
+        bands: of the log-mel spectrogram that it takes, float32 [n, 1, bands, spectra]; 0 for samples, [n, 1, samples].
+    """
+
+    kind: ClassVar[str] = "audio"
+
+    rate: int | None = None
+    seconds: float | None = None
+    bands: int | None = None
+
+    def spec(self) -> AudioInput:
+        """The specification.
+
+        Raises:
+            SourceError: something was not said, or does not fit.
+        """
+        if self.rate is None or self.seconds is None or self.bands is None:
+            said = {"--rate": self.rate, "--seconds": self.seconds, "--bands": self.bands}
+            raise SourceError(
+                f"{', '.join(name for name, value in said.items() if value is None)} must be given for this source: a "
+                "wrong guess costs accuracy in silence."
+            )
+        try:
+            return InputSpec.audio(round(self.seconds * self.rate), self.rate, self.bands)
+        except ValueError as error:
+            raise SourceError(
+                f"--rate {self.rate}, --seconds {self.seconds:g} and --bands {self.bands} do not fit ({error}): a "
+                "spectrogram takes a multiple of 100 Hz and of 0.01 s."
+            ) from None
+
+
 def _listed(values: tuple[float, ...] | None) -> str:
     return "not given" if values is None else ",".join(f"{value:g}" for value in values)
 
 
-def open_source(name: str, declared: DeclaredInput | DeclaredSignal, weights: Path | None = None) -> Source:
+Declared = DeclaredInput | DeclaredSignal | DeclaredSound
+
+
+def open_source(name: str, declared: Declared, weights: Path | None = None) -> Source:
     """The source of a name as the command line has it.
 
     Args:
-        name: a checkpoint's path, an ONNX file's path, `efficientnet_lite0`, `timm:NAME` or `module:factory`.
+        name: a checkpoint's path, an ONNX file's path, `efficientnet_lite0`, `speech_embedding`,
+            `sentence_encoder`, `timm:NAME` or `module:factory`.
         declared: what is said of its input.
         weights: a safetensors file to load into the network.
 
@@ -148,13 +190,24 @@ def open_source(name: str, declared: DeclaredInput | DeclaredSignal, weights: Pa
         from .pretrained import efficientnet_lite0
 
         if image is None:
-            raise _of_images(name)
+            raise _of_images(name, declared.kind)
         return efficientnet_lite0(image, weights)
+    if name == "sentence_encoder":
+        from .sentence_encoder import sentence_encoder
+
+        _refuse(weights is not None, name, "--weights")
+        _refuse(not (isinstance(declared, DeclaredInput) and declared.is_empty), name, "an input (--kind, …)")
+        return sentence_encoder()
+    if name == "speech_embedding":
+        from .speech_embedding import speech_embedding
+
+        _refuse(image is None or not image.is_empty, name, "an input (--kind, --image-size, --channels, --scaling, …)")
+        return speech_embedding(weights)
     if name.startswith("timm:"):
         from .timm_model import timm_source
 
         if image is None:
-            raise _of_images(name)
+            raise _of_images(name, declared.kind)
         return timm_source(name.removeprefix("timm:"), image, weights)
     if not path.exists() and ":" in name:
         from .factory import factory_source
@@ -167,8 +220,8 @@ def open_source(name: str, declared: DeclaredInput | DeclaredSignal, weights: Pa
     return trained_source(path)
 
 
-def _of_images(name: str) -> SourceError:
-    return SourceError(f"{name} is a network of images; --kind signal cannot be given with it. Leave it out.")
+def _of_images(name: str, kind: str) -> SourceError:
+    return SourceError(f"{name} is a network of images; --kind {kind} cannot be given with it. Leave it out.")
 
 
 def _refuse(given: bool, name: str, what: str) -> None:

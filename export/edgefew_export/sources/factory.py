@@ -14,10 +14,10 @@ from .source import Source, torch_source
 from .weights import load_weights
 
 if TYPE_CHECKING:
-    from . import DeclaredInput, DeclaredSignal
+    from . import Declared
 
 
-def factory_source(name: str, declared: DeclaredInput | DeclaredSignal, weights: Path | None) -> Source:
+def factory_source(name: str, declared: Declared, weights: Path | None) -> Source:
     """The network that `factory()` of `module` returns; the module is looked for in the working directory too.
 
     Importing a module runs it: give only your own.

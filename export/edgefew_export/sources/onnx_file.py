@@ -15,11 +15,11 @@ from onnx import TensorProto, compose, helper, version_converter
 
 from ..graphs import OPSET, preprocessing_graph, unit_rows
 from ..preprocessing import preprocessing_of, resize
-from . import DeclaredInput, DeclaredSignal
+from . import Declared, DeclaredInput, DeclaredSound
 from .source import Source, check_vectors
 
 
-def onnx_source(path: Path, declared: DeclaredInput | DeclaredSignal) -> Source:
+def onnx_source(path: Path, declared: Declared) -> Source:
     """The file's graph, with the declared preprocessing before it and unit vectors after it.
 
     Raises:
@@ -85,10 +85,12 @@ def _shape(model: onnx.ModelProto, path: Path) -> list[int | None]:
     return sizes
 
 
-def _declared(declared: DeclaredInput | DeclaredSignal, shape: list[int | None], path: Path) -> InputSpec:
+def _declared(declared: Declared, shape: list[int | None], path: Path) -> InputSpec:
     """What was declared, with what the file says itself; refused where they differ."""
     _, channels, *size = shape
     wanted = "image" if len(size) == 2 else "signal"
+    if isinstance(declared, DeclaredSound):
+        return _checked(declared.spec(), shape, path)
     if declared.kind != wanted:
         raise SourceError(f"{path} takes {shape}, as a network of {wanted}s does. Give --kind {wanted}.")
     spec: InputSpec
@@ -100,8 +102,13 @@ def _declared(declared: DeclaredInput | DeclaredSignal, shape: list[int | None],
         spec = declared.spec((size[0], size[1]) if size[0] and size[1] else None)
     else:
         spec = declared.spec(size[0], channels)
-    differs = any(said not in (None, own) for said, own in zip((channels, *size), spec.network_shape, strict=True))
-    if differs:
+    return _checked(spec, shape, path)
+
+
+def _checked(spec: InputSpec, shape: list[int | None], path: Path) -> InputSpec:
+    """The specification, where it is none that the file says otherwise."""
+    differs = any(said not in (None, own) for said, own in zip(shape[1:], spec.network_shape, strict=False))
+    if differs or len(shape) != 1 + len(spec.network_shape):
         raise SourceError(
             f"{path} takes {shape}; {list(spec.network_shape)} was declared for one frame. Leave out what the file "
             "says itself."

@@ -32,7 +32,7 @@ def projected(source: Source, plan: ProjectionPlan) -> Source:
     Raises:
         DataError: the folder has too few frames or classes for it.
     """
-    (features,), kept = embed_folder(plan.folder, [source.reference])
+    (features,), kept = embed_folder(plan.folder, [source.reference], load=source.input.load)
     projection = fit_projection(plan.kind, features, plan.folder.labels[kept], plan.dimension)
     described = {
         "kind": plan.kind,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
+import torch.nn.functional as F
 from edgefew_runtime import InputSpec, SourceError
+from edgefew_runtime.text_input import PADDING, TextInput
 from torch import nn
 
 from ..checkpoint import HeldOut
@@ -32,6 +34,7 @@ class Source:
         input: what it takes, and what is done to it first.
         lineage: what it was made from, as JSON; no paths.
         held_out: frames of classes that training never saw, if it carries any.
+        files: what else the bundle needs of it, such as a tokenizer.
     """
 
     graph: Callable[[], onnx.ModelProto]
@@ -40,6 +43,7 @@ class Source:
     input: InputSpec
     lineage: Mapping[str, Any]
     held_out: HeldOut | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def torch_source(
@@ -53,6 +57,28 @@ def torch_source(
     _check(backbone, spec)
     network = EmbeddingNetwork(backbone, spec).eval()
     return Source(lambda: embed_graph(network, spec), torch_embedder(network, spec), "PyTorch", spec, lineage, held_out)
+
+
+def text_source(network: nn.Module, spec: TextInput, files: Mapping[str, bytes], lineage: Mapping[str, Any]) -> Source:
+    """A network in PyTorch: int64 [n, tokens], below 0 for padding → [n, d].
+
+    Args:
+        network: the network, not in training mode.
+        spec: what it takes.
+        files: the tokenizer's, under `TOKENIZER_FILE`.
+        lineage: what it was made from.
+
+    Raises:
+        SourceError: it does not give [n, d], or a vector depends on the rest of its batch or on padding.
+    """
+    spec = spec.bound(files.__getitem__)
+    tokens = torch.from_numpy(np.random.default_rng(0).integers(0, spec.vocabulary, (3, *spec.size)))
+    longer = F.pad(tokens[:1], (0, 3), value=PADDING)
+    with torch.inference_mode():
+        check_vectors(network(tokens), network(longer))
+    whole = EmbeddingNetwork(network, spec).eval()
+    embed = torch_embedder(whole, spec)
+    return Source(lambda: embed_graph(whole, spec), embed, "PyTorch", spec, lineage, files=files)
 
 
 def _check(backbone: nn.Module, spec: InputSpec) -> None:

@@ -111,6 +111,8 @@ def _table(costs: tuple[FrameCost, ...]) -> list[str]:
 
 def _size(shape: tuple[int, ...]) -> str:
     """A frame's shape for people: an image's as width × height."""
+    if len(shape) == 1:
+        return f"{shape[0]} samples or tokens"
     return f"{shape[1]} × {shape[0]}" if len(shape) > 2 else f"{shape[0]} samples × {shape[1]}"
 
 

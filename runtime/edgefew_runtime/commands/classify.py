@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,17 +16,20 @@ from edgefew_runtime.watch_file import keep_watch
 from .options import (
     bundle_argument,
     gallery_option,
+    given_frames,
     json_option,
     print_json,
     provider_option,
     require_gallery,
+    text_option,
     variant_option,
 )
 
 
 @click.command()
 @bundle_argument
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@text_option
 @gallery_option
 @click.option(
     "--false-accept-rate",
@@ -47,18 +51,25 @@ from .options import (
     help="Keep a watch in this file over the scores of accepted answers, and say when they fall below those of "
     "enrolment. With --track it is told of the track, else of each file.",
 )
+@click.option(
+    "--stride",
+    type=click.FloatRange(0.01),
+    help="Audio: cut each recording into windows as long as the network hears, one every so many seconds; answer each.",
+)
 @provider_option
 @variant_option
 @json_option
 def classify(
     bundle: Path,
     files: tuple[Path, ...],
+    texts: tuple[str, ...],
     gallery: Path,
     false_accept_rate: float,
     always_answer: bool,
     coverage: float | None,
     track: bool,
     watch: Path | None,
+    stride: float | None,
     provider: str,
     variant: str,
     as_json: bool,
@@ -80,18 +91,19 @@ def classify(
         if note is not None:
             click.echo(f"note: {note}", err=True)
         answers = []
-        for file in files:
+        for file in given_frames(files, texts, classifier):
             try:
-                answer = classifier.classify(file)
+                for second, answer in _answers(classifier, file, stride):
+                    answers.append(answer)
+                    place = {} if second is None else {"second": second}
+                    if as_json:
+                        print_json({"file": str(file), **place, **answer.to_dict(), "note": note})
+                    else:
+                        at = "" if second is None else f" at {second:g} s"
+                        click.echo(f"{file}{at}: {_describe(answer)}")
             except FrameError as error:
                 bad += 1
                 click.echo(f"Error: {error}", err=True)
-                continue
-            answers.append(answer)
-            if as_json:
-                print_json({"file": str(file), **answer.to_dict(), "note": note})
-            else:
-                click.echo(f"{file}: {_describe(answer)}")
         verdict = track_answer(answers) if track else None
         if verdict is not None:
             if as_json:
@@ -106,6 +118,21 @@ def classify(
                 click.echo(f"drift: {status.advice}", err=True)
     if bad:
         raise SystemExit(1)
+
+
+def _answers(classifier: Classifier, file: Path | str, stride: float | None) -> Iterator[tuple[float | None, Answer]]:
+    """The answer to a file, or to each window of a recording with the second at which it begins."""
+    if stride is None:
+        yield None, classifier.classify(file)
+        return
+    from edgefew_runtime.sound_input import AudioInput
+    from edgefew_runtime.sounds import cut
+
+    spec = classifier.bundle.manifest.input
+    if not isinstance(spec, AudioInput):
+        raise click.UsageError(f"--stride cuts recordings; this bundle takes {spec.noun}s. Leave it out.")
+    for place, window in cut(spec.load(file).values, spec.size[0], max(1, round(stride * spec.rate))):
+        yield round(place / spec.rate, 3), classifier.classify(window)
 
 
 def _describe(answer: Answer) -> str:

@@ -14,9 +14,11 @@ from .options import (
     bundle_argument,
     frames_options,
     gallery_option,
+    given_frames,
     plural,
     print_json,
     show_frames_added,
+    text_option,
     unlock_with,
 )
 
@@ -24,7 +26,8 @@ from .options import (
 @click.command()
 @bundle_argument
 @click.argument("label", metavar="CLASS")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@text_option
 @gallery_option
 @click.option("--dry-run", is_flag=True, help="Show what would become of it, and enroll nothing.")
 @click.option("--strict", is_flag=True, help="Enroll nothing if something looks wrong with any file.")
@@ -33,6 +36,7 @@ def enroll(
     bundle: Path,
     label: str,
     files: tuple[Path, ...],
+    texts: tuple[str, ...],
     gallery: Path,
     dry_run: bool,
     strict: bool,
@@ -52,7 +56,12 @@ def enroll(
         unlock_with(classifier.gallery, passphrase_file)
         try:
             enrollment = classifier.enroll(
-                label, list(files), actor, strict=strict, keep_frames=keep_frames, dry_run=dry_run
+                label,
+                given_frames(files, texts, classifier),
+                actor,
+                strict=strict,
+                keep_frames=keep_frames,
+                dry_run=dry_run,
             )
         except EnrollmentRefusedError as error:
             if as_json:

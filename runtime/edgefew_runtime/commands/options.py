@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from edgefew_runtime.bundle import Bundle
+from edgefew_runtime.classifier import Classifier
 from edgefew_runtime.errors import GalleryFormatError
 from edgefew_runtime.gallery import Gallery
 from edgefew_runtime.loading import AUTO
@@ -88,6 +89,26 @@ bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 
 
 _LONGEST_PASSPHRASE = 4096
+
+
+def text_option(command: _Function) -> _Function:
+    """`--text`: what to read beside files, for bundles of texts."""
+    told = "A text, for a bundle of texts. May be given again."
+    return click.option("--text", "texts", multiple=True, help=told)(command)
+
+
+def given_frames(files: tuple[Path, ...], texts: tuple[str, ...], classifier: Classifier) -> list[Path | str]:
+    """The files and the texts.
+
+    Raises:
+        click.UsageError: there are none, or texts for a bundle of another kind.
+    """
+    spec = classifier.bundle.manifest.input
+    if texts and spec.kind != "text":
+        raise click.UsageError(f"--text was given; this bundle takes {spec.noun}s. Name files.")
+    if not files and not texts:
+        raise click.UsageError("Missing argument 'FILES...'." + " Or give a --text." * (spec.kind == "text"))
+    return [*files, *texts]
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -12,10 +12,12 @@ from .options import (
     bundle_argument,
     frames_options,
     gallery_option,
+    given_frames,
     plural,
     print_json,
     require_gallery,
     show_frames_added,
+    text_option,
     unlock_with,
 )
 
@@ -23,13 +25,15 @@ from .options import (
 @click.command()
 @bundle_argument
 @click.argument("label", metavar="CLASS")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@text_option
 @gallery_option
 @frames_options
 def reject(
     bundle: Path,
     label: str,
     files: tuple[Path, ...],
+    texts: tuple[str, ...],
     gallery: Path,
     keep_frames: bool,
     actor: str,
@@ -45,7 +49,7 @@ def reject(
     require_gallery(gallery)
     with Classifier.open(bundle, gallery, provider=provider, variant=variant) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
-        rejection = classifier.reject(label, list(files), actor, keep_frames=keep_frames)
+        rejection = classifier.reject(label, given_frames(files, texts, classifier), actor, keep_frames=keep_frames)
     if as_json:
         print_json(rejection.to_dict())
         return

@@ -48,9 +48,7 @@ from .options import (
 @click.option(
     "--false-accept-rate",
     type=float,
-    default=FALSE_ACCEPT_RATE,
-    show_default=True,
-    help="The promise to begin with; a teacher can change it.",
+    help=f"The promise to begin with. Default: the last one that a teacher chose, {FALSE_ACCEPT_RATE} at first.",
 )
 @click.option("--keep-frames", is_flag=True, help="Keep the frames of what is enrolled: thumbnails, `edgefew migrate`.")
 @click.option("--workers", default=2, type=click.IntRange(1, 64), show_default=True, help="Threads that embed.")
@@ -76,7 +74,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     insecure_http: bool,
-    false_accept_rate: float,
+    false_accept_rate: float | None,
     keep_frames: bool,
     workers: int,
     max_body_mb: int,
@@ -96,6 +94,8 @@ def serve(
 
         from edgefew_runtime.serve.access import Tokens
         from edgefew_runtime.serve.app import build
+        from edgefew_runtime.serve.chosen_rate import ChosenRate
+        from edgefew_runtime.serve.connection import Connection
         from edgefew_runtime.serve.guard import Limits
         from edgefew_runtime.serve.site import Site
     except ImportError as error:
@@ -117,12 +117,12 @@ def serve(
     scheme = "http" if tls_cert is None else "https"
     called = _called(host, names)
     hosts = {f"{name}:{port}" for name in called} | ({*called} if port in (80, 443) else set())
-    with Classifier.open(
-        bundle, gallery, provider=provider, variant=variant, false_accept_rate=false_accept_rate
-    ) as classifier:
+    chosen = ChosenRate(gallery)
+    rate = chosen.read(FALSE_ACCEPT_RATE) if false_accept_rate is None else false_accept_rate
+    with Classifier.open(bundle, gallery, provider=provider, variant=variant, false_accept_rate=rate) as classifier:
         unlock_with(classifier.gallery, passphrase_file)
         app = build(
-            Site(classifier, keep_frames, workers),
+            Site(classifier, keep_frames, chosen, workers),
             tokens,
             hosts=frozenset(hosts),
             origins=frozenset(f"{scheme}://{name}" for name in hosts),
@@ -142,6 +142,7 @@ def serve(
             log_level="warning",
             server_header=False,
             proxy_headers=False,
+            http=Connection,
             ws="none",
             lifespan="off",
             timeout_keep_alive=5,

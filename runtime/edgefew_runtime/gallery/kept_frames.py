@@ -1,7 +1,7 @@
 """Frames that a gallery keeps, so that a new bundle can enroll them again: bytes that say what they are.
 
 An image file is kept as it came. Bare pixels are kept packed, without needing Pillow; a
-signal as .npy, whatever it came as.
+signal as .npy, whatever it came as, and a sound as its rate and .npy.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import FrameError
 from ..frames import MAX_PIXELS, Frame, load_frame
 
-_FILE, _PIXELS, _SIGNAL = b"F", b"P", b"S"
-_SHAPE = struct.Struct(">II")
+_FILE, _PIXELS, _SIGNAL, _SOUND, _TEXT = b"F", b"P", b"S", b"A", b"T"
+_SHAPE, _RATE = struct.Struct(">II"), struct.Struct(">I")
 
 
 def pack(frame: Frame) -> bytes:
@@ -25,12 +25,15 @@ def pack(frame: Frame) -> bytes:
     >>> unpack(pack(load_frame(np.full((2, 3), 9, np.uint8))), "a").values.shape
     (2, 3, 3)
     """
+    if frame.encoded is not None and frame.values.dtype == np.int64:
+        return _TEXT + frame.encoded
     if frame.encoded is not None:
         return _FILE + frame.encoded
     if frame.values.dtype == np.float32:
         from ..signals import write_npy  # start-up time that a gallery of pictures need not pay
 
-        return _SIGNAL + write_npy(frame.values)
+        start = _SIGNAL if frame.rate is None else _SOUND + _RATE.pack(frame.rate)
+        return start + write_npy(frame.values)
     height, width, _ = frame.values.shape
     return _PIXELS + _SHAPE.pack(height, width) + zlib.compress(frame.values.tobytes())
 
@@ -49,6 +52,14 @@ def unpack(content: bytes, name: str) -> Frame:
         from ..signals import load_signal
 
         return Frame(load_signal(body).values, name)
+    if kind == _TEXT:
+        return Frame(np.empty(0, np.int64), name, body)  # its tokens are the bundle's to make
+    if kind == _SOUND and len(body) > _RATE.size:
+        from ..signals import read_npy
+        from ..sounds import load_sound
+
+        (rate,) = _RATE.unpack_from(body)
+        return load_sound(Frame(read_npy(body[_RATE.size :], name), name), rate)
     if kind != _PIXELS or len(body) < _SHAPE.size:
         raise FrameError(f"The picture kept of {name} is damaged. Restore a copy of the gallery.")
     return Frame(_pixels(body, name), name)
@@ -60,7 +71,7 @@ def digest(content: bytes) -> str:
     Raises:
         FrameError: they are not such bytes.
     """
-    if content[:1] == _FILE:
+    if content[:1] in (_FILE, _TEXT):
         return hashlib.sha256(content[1:]).hexdigest()
     return unpack(content, "it").sha256()
 

@@ -22,14 +22,11 @@ class GalleryReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.version = database.version
         with database.reading() as db:
             meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
         self.bundle_id: str = meta["bundle_id"]
         self.dimension = int(meta["dimension"])
-
-    def version(self) -> tuple[int, int]:
-        """A value that changes whenever any process changes the gallery; costs microseconds."""
-        return self._database.version()
 
     def classes(self) -> list[EnrolledClass]:
         """The enrolled classes, oldest first."""

@@ -34,12 +34,12 @@ class WalIndex:
     file when it closes any descriptor of it, and SQLite's locks lie there (sqlite.org/howtocorrupt.html, section 2.2).
     The last connection of all to a gallery removes it.
 
-    Args:
-        memory: of the index's file.
+    Attributes:
+        memory: of the index's file: bytes that differ after every commit, of whatever process.
     """
 
     def __init__(self, memory: mmap.mmap) -> None:
-        self._memory = memory
+        self.memory = memory
 
     @classmethod
     def of(cls, gallery: Path) -> WalIndex | None:
@@ -57,13 +57,9 @@ class WalIndex:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
                 _mapped[key] = descriptor, mmap.mmap(descriptor, _HEADER_BYTES, access=mmap.ACCESS_READ)
             index = cls(_mapped[key][1])
-            if index.header().startswith(_FORMAT):
+            if index.memory[:].startswith(_FORMAT):
                 return index
         return None
-
-    def header(self) -> bytes:
-        """Bytes that differ after every commit, of whatever process."""
-        return self._memory[:]
 
 
 def _close_removed() -> None:

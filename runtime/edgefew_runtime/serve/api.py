@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Api:
     def operations(self) -> list[Operation]:
         """All of them."""
         name = "/api/v1/classes/{label:path}"
-        by = {"by": schemas.TEXT}
+        by = {"by": schemas.NAME}
         erase = {"erase": schemas.FLAG, **by}
         return [
             Operation(
@@ -66,7 +67,7 @@ class Api:
                 self.enroll,
                 "Add examples of a class, all or none; or say what would become of it",
                 TEACHER,
-                schemas.frames({"label": schemas.TEXT, "dry_run": schemas.FLAG, "strict": schemas.FLAG}, ["label"]),
+                schemas.frames({"label": schemas.LABEL, "dry_run": schemas.FLAG, "strict": schemas.FLAG}, ["label"]),
             ),
             Operation(
                 "POST",
@@ -74,10 +75,18 @@ class Api:
                 self.reject,
                 "Remember that these frames are not of a class",
                 TEACHER,
-                schemas.frames({"label": schemas.TEXT}, ["label"]),
+                schemas.frames({"label": schemas.LABEL}, ["label"]),
             ),
             Operation("GET", "/api/v1/classes", self.classes, "The enrolled classes", OPERATOR),
-            Operation("GET", name + "/examples", self.examples, "The examples of a class", OPERATOR),
+            Operation(
+                "GET",
+                "/api/v1/examples",
+                self.examples,
+                "The examples of a class",
+                OPERATOR,
+                query={"label": schemas.LABEL},
+                needed=("label",),
+            ),
             Operation("PATCH", name, self.rename, "Give a class another name", TEACHER, schemas.RENAME),
             Operation(
                 "DELETE", name, self.forget, "Forget a class; or erase what there is of it", TEACHER, query=erase
@@ -113,7 +122,7 @@ class Api:
                 "PUT",
                 "/api/v1/operating-point",
                 self.operating_point,
-                "Answer with another promise until the server ends",
+                "Answer with another promise from now on",
                 TEACHER,
                 schemas.RATE,
             ),
@@ -133,7 +142,7 @@ class Api:
                 self.share,
                 "A class pack of these classes, or of all",
                 TEACHER,
-                query={"label": schemas.TEXT},
+                query={"label": schemas.LABEL},
                 gives="application/vnd.sqlite3",
             ),
             Operation(
@@ -255,21 +264,31 @@ class Api:
 
     def _classes(self) -> dict[str, Any]:
         result = leave_one_out(self._gallery.content())
-        judged: dict[str, int] = {}
-        right: dict[str, int] = {}
-        for label, counts, known in zip(result.labels, result.judged.tolist(), result.right.tolist(), strict=True):
-            judged[label] = judged.get(label, 0) + counts
-            right[label] = right.get(label, 0) + (counts and known)
+        judged, right = Counter[str](), Counter[str]()
+        taken_for: dict[str, Counter[str]] = {}
+        for label, counts, known, other in zip(
+            result.labels, result.judged.tolist(), result.right.tolist(), result.nearest, strict=True
+        ):
+            judged[label] += counts
+            right[label] += counts and known
+            if counts and not known and other is not None:
+                taken_for.setdefault(label, Counter())[other] += 1
         return {
             "classes": [
-                {**one.to_dict(), "judged": judged.get(one.label, 0), "recognised": right.get(one.label, 0)}
+                {
+                    **one.to_dict(),
+                    "judged": judged[one.label],
+                    "recognised": right[one.label],
+                    "confused_with": taken_for[one.label].most_common(1)[0][0] if one.label in taken_for else None,
+                }
                 for one in self._gallery.classes()
             ]
         }
 
     async def examples(self, request: Request) -> Response:
         """What a class has been shown."""
-        found = await self._site.run(self._gallery.examples, request.path_params["label"])
+        label = _needed(dict(request.query_params), "label")
+        found = await self._site.run(self._gallery.examples, label)
         return JSONResponse({"examples": [one.to_dict() for one in found]})
 
     async def rename(self, request: Request) -> Response:

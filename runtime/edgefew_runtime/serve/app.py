@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -17,7 +18,7 @@ from .api import Api
 from .guard import Guard, Limits
 from .inference import Inference
 from .metrics import Metrics
-from .routes import Operation
+from .routes import METHODS, V2, Operation, no_such_route, routes
 from .site import Site
 
 CONSOLE = Path(__file__).with_name("console")
@@ -52,12 +53,16 @@ def build(
     async def documented(request: Request) -> Response:
         return JSONResponse(described)
 
-    routes: list[BaseRoute] = [operation.route(tokens) for operation in api]
-    routes += [operation.route(tokens, in_v2=True) for operation in inference]
-    routes += [
+    async def nowhere(request: Request) -> Response:
+        raise HTTPException(404)
+
+    api_metrics = Operation("GET", "/metrics", counted, "Counts for Prometheus", OPERATOR)
+    paths: list[BaseRoute] = [
+        *routes([*api, *inference, api_metrics], tokens),
         Route("/api/v1/openapi.json", documented),
         Route("/healthz", healthy),
-        Operation("GET", "/metrics", counted, "Counts for Prometheus", OPERATOR).route(tokens),
+        *(Route(f"{start}/{{rest:path}}", nowhere, methods=METHODS) for start in ("/api", V2)),
         Mount("/", StaticFiles(directory=CONSOLE, html=True)),
     ]
-    return Guard(Starlette(routes=routes), hosts, origins, limits or Limits(), metrics)
+    application = Starlette(routes=paths, exception_handlers={HTTPException: no_such_route})
+    return Guard(application, hosts, origins, limits or Limits(), metrics)

@@ -40,8 +40,9 @@ class Inference:
     def __init__(self, site: Site, tokens: Tokens) -> None:
         self._site, self._tokens = site, tokens
         spec = site.classifier.bundle.manifest.input
-        self._datatype = "UINT8" if spec.dtype == "uint8" else "FP32"
-        self._shape = [-1, *(-1 if spec.kind == "image" else n for n in spec.raw_shape[:-1]), spec.raw_shape[-1]]
+        self._datatype = {"uint8": "UINT8", "int64": "INT64"}.get(spec.dtype, "FP32")
+        lengths = [n if spec.kind == "signal" else -1 for n in spec.raw_shape]
+        self._shape = [-1, *lengths] if len(lengths) == 1 else [-1, *lengths[:-1], spec.raw_shape[-1]]
         dimension = site.classifier.bundle.manifest.dimension
         frames = [_described("frames", self._datatype, self._shape)]
         answers = [("label", "BYTES"), ("probability", "FP32"), ("score", "FP32"), ("known", "BOOL")]

@@ -15,7 +15,9 @@ _REFUSALS = {
     "400": "The request is not as expected; the message says how.",
     "401": "No known token.",
     "403": "The token's role may not.",
-    "404": "No such class or example.",
+    "404": "No such class, example or path.",
+    "405": "The path does not take this method.",
+    "408": "The body took too long to come.",
     "409": "It conflicts with what is enrolled, or there is nothing to undo.",
     "413": "The body is too large.",
     "422": "Something looks wrong with a frame, and `strict` was asked for.",
@@ -52,7 +54,10 @@ def _described(one: Operation) -> dict[str, Any]:
         }
         for name, kind in _PARAMETER.findall(one.path)
     ]
-    parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in one.query.items()]
+    parameters += [
+        {"name": name, "in": "query", "required": name in one.needed, "schema": schema}
+        for name, schema in one.query.items()
+    ]
     refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     content = {one.gives: {"schema": one.answer} if one.gives == "application/json" else {}}
     told: dict[str, Any] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,12 @@ from ..errors import (
 from .access import AccessError, Tokens
 from .guard import RefusedError
 from .metrics import ROUTE
+
+V2 = "/v2"
+"""Where the Open Inference Protocol stands."""
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""That a path answers to, if only to say that it does not take them."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -54,6 +61,7 @@ class Operation:
         role: who may; None for everyone.
         body: media types that it takes, each with its JSON schema.
         query: its query's parameters, each with its JSON schema.
+        needed: those that must be given.
         gives: the media type of its answer.
         answer: the JSON schema of a JSON answer.
     """
@@ -65,34 +73,54 @@ class Operation:
     role: str | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
     gives: str = "application/json"
     answer: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
 
-    def route(self, tokens: Tokens, in_v2: bool = False) -> Route:
-        """It, as a route that checks who asks and tells errors as JSON.
+    async def answer_to(self, request: Request, tokens: Tokens) -> Response:
+        """The answer, an error's too, after a look at who asks."""
+        request.scope[ROUTE] = f"{self.method} {self.path}"
+        try:
+            if self.role is not None:
+                tokens.require(request, self.role)
+            return await self.handler(request)
+        except EdgeFewError as error:
+            return error_response(error)
+        except RefusedError as error:
+            told = problem(error.status, error.kind, str(error))
+            told.headers["connection"] = "close"
+            return told
+        except (MultiPartException, HTTPException) as error:
+            text = str(getattr(error, "detail", None) or getattr(error, "message", None) or error)
+            return problem(400, "BodyError", f"The body is not multipart/form-data as expected: {text}")
 
-        Args:
-            tokens: who may do what.
-            in_v2: errors as the Open Inference Protocol has them: `{"error": TEXT}`.
-        """
 
-        async def answered(request: Request) -> Response:
-            request.scope[ROUTE] = f"{self.method} {self.path}"
-            try:
-                if self.role is not None:
-                    tokens.require(request, self.role)
-                return await self.handler(request)
-            except EdgeFewError as error:
-                told = error_response(error)
-            except RefusedError as error:
-                told = problem(error.status, error.kind, str(error))
-                told.headers["connection"] = "close"
-            except (MultiPartException, HTTPException) as error:
-                text = str(getattr(error, "detail", None) or getattr(error, "message", None) or error)
-                told = problem(400, "BodyError", f"The body is not multipart/form-data as expected: {text}")
-            return _plain(told) if in_v2 else told
+def routes(operations: Iterable[Operation], tokens: Tokens) -> list[Route]:
+    """A route for each path, with all of its methods: what it allows is told in one place."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for one in operations:
+        paths.setdefault(one.path, {})[one.method] = one
+    return [_route(path, methods, tokens) for path, methods in paths.items()]
 
-        return Route(self.path, answered, methods=[self.method], name=f"{self.method} {self.path}")
+
+def _route(path: str, methods: Mapping[str, Operation], tokens: Tokens) -> Route:
+    async def answered(request: Request) -> Response:
+        one = methods.get("GET" if request.method == "HEAD" else request.method)
+        if one is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(methods)})
+        told = await one.answer_to(request, tokens)
+        return _plain(told) if told.status_code >= 400 and path.startswith(V2) else told
+
+    return Route(path, answered, methods=METHODS, name=path)
+
+
+async def no_such_route(request: Request, error: Exception) -> Response:
+    """The answer where nothing stands, or another method does."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    text = f"There is no {request.method} {request.url.path}; /api/v1/openapi.json tells what there is."
+    told = problem(error.status_code, "RouteError", text)
+    told.headers.update(error.headers or {})
+    return _plain(told) if request.url.path.startswith(V2) else told
 
 
 def problem(status: int, kind: str, message: str, **more: Any) -> JSONResponse:
@@ -110,8 +138,6 @@ def error_response(error: EdgeFewError) -> JSONResponse:
     return problem(status, type(error).__name__, str(error), **more)
 
 
-def _plain(told: JSONResponse) -> JSONResponse:
-    import json
-
-    message = json.loads(bytes(told.body))["error"]["message"]
-    return JSONResponse({"error": message}, told.status_code)
+def _plain(told: Response) -> JSONResponse:
+    """An error as the Open Inference Protocol has it: `{"error": TEXT}`."""
+    return JSONResponse({"error": json.loads(bytes(told.body))["error"]["message"]}, told.status_code)

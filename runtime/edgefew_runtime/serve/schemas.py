@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 TEXT = {"type": "string"}
+LABEL = {"type": "string", "minLength": 1, "maxLength": 200}
+"""Characters that can be shown, as are those of a name."""
+
+NAME = {"type": "string", "maxLength": 200}
 FLAG = {"type": "string", "enum": ["true", "false", "1", "0", ""]}
 COUNT = {"type": "integer", "minimum": 1}
 _NUMBER_OR_NULL = {"type": ["number", "null"]}
@@ -46,8 +50,8 @@ def _json(required: list[str], **properties: Any) -> dict[str, Any]:
     return {"application/json": {"schema": {"type": "object", "required": required, "properties": properties}}}
 
 
-RENAME = _json(["label"], label=TEXT, by=TEXT)
-BY = _json([], by=TEXT, revision=TEXT)
+RENAME = _json(["label"], label=LABEL, by=NAME)
+BY = _json([], by=NAME, revision=_TEXT_OR_NULL)
 RATE = _json(["false_accept_rate"], false_accept_rate=_NUMBER_OR_NULL)
 
 
@@ -56,6 +60,6 @@ def frames(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["frames", *required],
-        "properties": {"frames": {"type": "array", "items": _FILE, "minItems": 1}, "by": TEXT, **properties},
+        "properties": {"frames": {"type": "array", "items": _FILE, "minItems": 1}, "by": NAME, **properties},
     }
     return {"multipart/form-data": {"schema": schema}}

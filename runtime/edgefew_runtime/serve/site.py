@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..classifier import Classifier
 from ..head import Embeddings
 from ..operating_point import Promise
+from .chosen_rate import ChosenRate
 
 _Result = TypeVar("_Result")
 
@@ -28,11 +29,13 @@ class Site:
     Args:
         classifier: at the rate to begin with.
         keep_frames: keep the frames of what is enrolled.
+        chosen: where a rate that a teacher chooses is kept.
         workers: threads that embed or change the gallery; more requests wait.
     """
 
-    def __init__(self, classifier: Classifier, keep_frames: bool, workers: int) -> None:
+    def __init__(self, classifier: Classifier, keep_frames: bool, chosen: ChosenRate, workers: int) -> None:
         self.classifier = classifier
+        self._chosen = chosen
         self.keep_frames = keep_frames
         self._workers = anyio.CapacityLimiter(workers)
         self._start = secrets.token_hex(4)
@@ -43,13 +46,14 @@ class Site:
         return await anyio.to_thread.run_sync(functools.partial(work, *arguments, **options), limiter=self._workers)
 
     def set_rate(self, rate: float | None) -> Promise | None:
-        """Answer from now on with this promise; gives it.
+        """Answer from now on with this promise, after the next start too; gives it.
 
         Raises:
-            EdgeFewError: it is no rate.
+            EdgeFewError: it is no rate, or cannot be kept.
         """
         changed = self.classifier.at_rate(rate)
         promised = changed.promise()
+        self._chosen.write(rate)
         self.classifier = changed
         return promised
 

@@ -81,7 +81,7 @@ async function toggled(details, label) {
   const list = details.querySelector("ul");
   if (list.childElementCount) return;
   try {
-    const told = await server.call(`classes/${encodeURIComponent(label)}/examples`);
+    const told = await server.call(`examples?label=${encodeURIComponent(label)}`);
     list.replaceChildren(...told.examples.map((one) => example(one, label)));
   } catch (error) {
     list.replaceChildren(element("li", { class: "problem" }, error.message));
