@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console service language vehicle soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts console service language medical vehicle soak fuzz bench matrix signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -53,6 +53,16 @@ bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot 
 
 matrix: .venv/.ready  ## bundles made here in onnxruntime 1.16, 1.20, 1.26 and the newest, each in an environment of its own
 	@$(BIN)/python tests/matrix/run.py
+
+ECG := ../shared/data/ecg_mitbih12/ecg_mitbih12.zip
+RBC := ../shared/data/rbc12/rbc12.zip
+medical: .venv/.ready  ## one patient's beats, and types of blood cells with "unsure": tables and a picture; ECG=FILE RBC=FILE say where the data are
+	@test -f $(ECG) || { echo "make medical needs ecg_mitbih12.zip; there is none at $(ECG). Say where: make medical ECG=FILE"; exit 1; }
+	@test -e $(RBC) || { echo "make medical needs rbc12.zip; there is none at $(RBC). Say where: make medical RBC=FILE"; exit 1; }
+	@mkdir -p build/medical
+	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/bedside.py $(ECG) > build/medical/medical_bedside.json
+	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/laboratory.py $(RBC) > build/medical/medical_laboratory.json
+	@$(BIN)/python examples/medical/picture.py build/medical build/medical/medical.png
 
 signing: .venv/.ready build/signing-venv/.ready  ## sign bundles with OpenSSF model-signing, and verify them with it
 	$(BIN)/python -m pytest tests/export/test_sign.py

@@ -250,6 +250,50 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}"
 
 
+def medical_bedside_table(result: Mapping[str, Any]) -> str:
+    """One patient's later beats, patient by patient, and all of them with the electrode moved."""
+    methods = ("edgefew", "raw nearest mean", "random convolutions")
+    head = f"sensitivity / specificity | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}"
+
+    def cell(one: Mapping[str, Any]) -> str:
+        low, high = one["ci95"]
+        return f"{one['right'] / one['of']:.0%} ({low:.0%} to {high:.0%})"
+
+    def total(rows: list[Any], method: str, side: str) -> str:
+        return f"{sum(r[method][side]['right'] for r in rows)} of {sum(r[method][side]['of'] for r in rows)}"
+
+    sides, lines = ("sensitivity", "specificity"), [f"| patient: {head}"]
+    for r in (r for r in result["rows"] if r["electrode"] == "as it was"):
+        cells = (" / ".join(cell(r[method][side]) for side in sides) for method in methods)
+        lines.append(f"| {r['patient']} | {' | '.join(cells)} |")
+    lines += ["", f"| electrode, all patients: {head}"]
+    for change in dict.fromkeys(r["electrode"] for r in result["rows"]):
+        rows = [r for r in result["rows"] if r["electrode"] == change]
+        cells = (" / ".join(total(rows, method, side) for side in sides) for method in methods)
+        lines.append(f"| {change} | {' | '.join(cells)} |")
+    return "\n".join(lines) + (
+        f"\n\nFive examples of each kind, seed {result['seed']}, {result['training_episodes']} training episodes a "
+        "fold; intervals are Wilson's, 95 %, over the beats of one patient. Raw figures: "
+        "[medical_bedside.json](../../docs/benchmarks/medical_bedside.json)."
+    )
+
+
+def medical_laboratory_table(result: Mapping[str, Any]) -> str:
+    """How much of what is answered is right, the surer answers first."""
+    shares = [point["answered"] for point in result["rows"][0]["at"]]
+    lines = [
+        f"| right, of the surest | {' | '.join(f'{share:.0%}' for share in shares)} |",
+        f"|---|{'---|' * len(shares)}",
+    ]
+    for row in result["rows"]:
+        lines.append(f"| {row['model']} | {' | '.join(map(_share, row['at']))} |")
+    return "\n".join(lines) + (
+        f"\n\nTypes: {', '.join(result['types'])}; {result['shots']} examples and up to {result['queries']} queries "
+        f"each, of different smears; {result['splits']} splits of the smears, seed {result['seed']}. Raw figures: "
+        "[medical_laboratory.json](../../docs/benchmarks/medical_laboratory.json)."
+    )
+
+
 def _share(value: Mapping[str, float]) -> str:
     return f"{value['mean']:.1%} ± {value['ci95']:.1%}"
 
@@ -263,6 +307,8 @@ TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "blood_cells": ("training-figures.md", blood_cells_table),
     "unknown": ("unknown.md", unknown_table),
     "hallucinate": ("hallucinate.md", hallucinate_table),
+    "medical_laboratory": ("../examples/medical/README.md", medical_laboratory_table),
+    "medical_bedside": ("../examples/medical/README.md", medical_bedside_table),
 }
 
 

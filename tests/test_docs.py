@@ -54,9 +54,10 @@ def test_every_command_has_a_page_with_its_help_and_an_example() -> None:
         assert f"```console\n$ {words} " in by_hand, f"{page.name} has no example"
 
 
-@pytest.mark.parametrize(
-    "name", ["blood_cells", "device", "hallucinate", "heart_beats", "spoken_digits", "training", "unknown"]
-)
+NAMES = "blood_cells device hallucinate heart_beats medical_bedside medical_laboratory spoken_digits training unknown"
+
+
+@pytest.mark.parametrize("name", NAMES.split())
 def test_the_tables_are_those_of_the_committed_figures(name: str) -> None:
     page, text = runpy.run_path(str(DOCS / "tables.py"))["filled"](name)
     assert page.read_text() == text, "run `make docs`"

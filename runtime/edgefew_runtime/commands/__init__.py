@@ -16,6 +16,7 @@ from .classes import classes, examples, forget, rename
 from .classify import classify
 from .drift import drift
 from .enroll import enroll
+from .evidence import evidence
 from .fleet import merge, share
 from .history import log, undo
 from .lock import lock, unlock
@@ -74,6 +75,7 @@ _OWN = (
     classify,
     drift,
     enroll,
+    evidence,
     examples,
     forget,
     lock,
