@@ -92,7 +92,8 @@ def load_frame(frame: FrameLike) -> Frame:
     if type(frame) is np.ndarray:
         return Frame(_from_array(frame), "array")
     if isinstance(frame, Frame):
-        return frame if frame.rate is None else load_frame(frame.values)
+        _from_array(frame.values)  # refuses one of another kind
+        return frame
     if isinstance(frame, np.ndarray):
         if hasattr(frame, "mask"):  # without loading numpy.ma to ask
             raise FrameError("A masked array was given; what is masked has no colour. Fill it (array.filled) first.")

@@ -120,7 +120,7 @@ class TextInput(InputSpec):
     def load(self, frame: FrameLike) -> Frame:
         """The text as tokens."""
         if isinstance(frame, Frame):
-            return frame if frame.encoded is None else self.load_file(frame.encoded, frame.name)
+            return self.load(frame.values) if frame.encoded is None else self.load_file(frame.encoded, frame.name)
         if isinstance(frame, str):
             return self._tokens(frame, _named(frame))
         if isinstance(frame, Path):

@@ -57,6 +57,7 @@ def text_quality(pieces: Sequence[str], values: RawFrame, unknown: int) -> TextQ
         values: int64 [tokens].
         unknown: the token for what is not known.
 
+    >>> import numpy as np
     >>> text_quality(["<s>", "▁turn", "▁left", "</s>"], np.array([1, 7, 8, 2]), 0)
     TextQuality(tokens=2, unknown=0.0, letters=4.0, foreign=False)
     """

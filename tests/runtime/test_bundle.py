@@ -157,7 +157,7 @@ def test_a_later_format_is_refused(copy: Path) -> None:
 
 KINDS_TO_COME: list[dict[str, object]] = [
     {"kind": "video", "dtype": "uint8", "layout": "NTHWC", "frame_rate": 25, "window_seconds": 1.0},
-    {"kind": "text", "dtype": "int64", "layout": "NT", "vocabulary": "embed/vocabulary.txt", "max_tokens": 128},
+    {"kind": "smell", "dtype": "float32", "layout": "NS", "sensors": 16},
 ]
 
 
