@@ -1,6 +1,7 @@
 // The camera, and the pictures that stand in for it. What the square shows is what is sent: the middle of the frame.
 
 import { byId, show } from "./elements.js";
+import { isSeen } from "./kinds.js";
 
 const SIDE = 640;
 const QUALITY = 0.95;
@@ -55,6 +56,7 @@ class Stage extends EventTarget {
   /** Shows a picture in the place of the camera. */
   picture(blob, name) {
     this.stop();
+    if (!isSeen()) return;
     const before = still.src;
     still.src = URL.createObjectURL(blob);
     still.alt = name;
@@ -105,7 +107,7 @@ export function onPictures(take, refuse) {
   const sorted = async (files) => {
     const good = [];
     for (const file of files) {
-      const readable = await createImageBitmap(file).then((bitmap) => (bitmap.close(), true), () => false);
+      const readable = !isSeen() || await createImageBitmap(file).then((bitmap) => (bitmap.close(), true), () => false);
       if (readable) good.push(file);
       else refuse(file.name);
     }

@@ -3,6 +3,7 @@
 import { onPictures, stage } from "./camera.js";
 import { refreshClasses, startClasses } from "./classes.js";
 import { byId, plural, show } from "./elements.js";
+import { followKind, onTyped } from "./kinds.js";
 import { refreshLog, startLog } from "./log.js";
 import { placeFrame, refreshMap } from "./map.js";
 import { notify } from "./notices.js";
@@ -50,6 +51,7 @@ function showStatus() {
   const role = status.role === "teacher" ? "Teacher" : status.role === "operator" ? "Operator: can look, not teach" : "";
   byId("link-state").textContent = status.locked ? `${role} (gallery locked)` : role;
   byId("link-state").dataset.state = "here";
+  followKind();
   recognition.empty();
   drawActions();
 }
@@ -132,6 +134,7 @@ byId("token-form").addEventListener("submit", signIn);
 byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault());
 byId("sign-out").addEventListener("click", () => server.signOut());
 onPictures(pictures, (name) => notify(`${name} is not a picture that this browser can open.`, { bad: true }));
+onTyped(pictures);
 
 recognition.start();
 startClasses();

@@ -2,6 +2,7 @@
 
 import { stage } from "./camera.js";
 import { byId, element, percent, plural } from "./elements.js";
+import { isSeen } from "./kinds.js";
 import { server } from "./server.js";
 import { changed } from "./undo.js";
 
@@ -101,6 +102,7 @@ class Recognition extends EventTarget {
 
   *#card(answer) {
     byId("answer").dataset.kind = answer.known ? "known" : "unknown";
+    if (!isSeen() && this.last.name) yield element("p", { class: "muted" }, `“${this.last.name}”`);
     yield element("p", { class: "answer-kicker" }, answer.known ? "This is" : "This is none of the enrolled classes");
     yield element("p", { class: "answer-label" }, answer.known ? answer.label : "unknown");
     yield answer.known
@@ -140,8 +142,8 @@ class Recognition extends EventTarget {
     this.#emptyFor = classes;
     const text =
       classes === 0
-        ? "No class is enrolled yet. Teach the first one: a few pictures are enough."
-        : `Start the camera or choose a picture.${classes ? ` ${plural(classes, "class")} known.` : ""}`;
+        ? "No class is enrolled yet. Teach the first one: a few examples are enough."
+        : `${isSeen() ? "Start the camera or choose a picture." : "Give it something to recognise."}${classes ? ` ${plural(classes, "class")} known.` : ""}`;
     const card = byId("answer-body");
     byId("answer").dataset.kind = "none";
     card.replaceChildren(
@@ -189,6 +191,7 @@ function failed(error) {
 }
 
 function thumbnail(file) {
+  if (!isSeen()) return element("span", { class: "thumb none", "aria-hidden": "true" });
   const url = URL.createObjectURL(file);
   return element("img", { src: url, alt: "", class: "thumb", onload: () => URL.revokeObjectURL(url) });
 }

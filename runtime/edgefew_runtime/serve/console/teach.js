@@ -2,6 +2,7 @@
 
 import { batches } from "./batches.js";
 import { stage } from "./camera.js";
+import { isSeen } from "./kinds.js";
 import { byId, element, plural, show } from "./elements.js";
 import { ask, notify } from "./notices.js";
 import { Away, Refused, server } from "./server.js";
@@ -356,7 +357,7 @@ function choose(name) {
 }
 
 function item(record) {
-  if (!urls.has(record.id)) urls.set(record.id, URL.createObjectURL(record.blob));
+  if (isSeen() && !urls.has(record.id)) urls.set(record.id, URL.createObjectURL(record.blob));
   const findings = reports.get(record.name);
   const state = findings === undefined ? "unseen" : findings.length ? "odd" : "fine";
   const told =
@@ -368,7 +369,7 @@ function item(record) {
   return element(
     "li",
     { class: "tray-item", "data-state": state },
-    element("img", { src: urls.get(record.id), alt: "", width: 88, height: 88 }),
+    isSeen() && element("img", { src: urls.get(record.id), alt: "", width: 88, height: 88 }),
     element("div", { class: "tray-text" }, element("p", { class: "tray-name" }, record.name), told),
     element(
       "button",
