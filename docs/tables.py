@@ -273,7 +273,8 @@ def medical_bedside_table(result: Mapping[str, Any]) -> str:
         lines.append(f"| {change} | {' | '.join(cells)} |")
     return "\n".join(lines) + (
         f"\n\nFive examples of each kind, seed {result['seed']}, {result['training_episodes']} training episodes a "
-        "fold; intervals are Wilson's, 95 %, over the beats of one patient. Raw figures: "
+        f"fold with `--augment {result['augment']}`; intervals are Wilson's, 95 %, over the beats of one patient. Raw "
+        "figures: "
         "[medical_bedside.json](../../docs/benchmarks/medical_bedside.json)."
     )
 

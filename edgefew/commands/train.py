@@ -71,7 +71,8 @@ if TYPE_CHECKING:
     "--augment",
     default="light",
     show_default=True,
-    help="How training frames are changed. Images: none, light, drawing, photo. Signals, audio: none, light.",
+    help="How training frames are changed. Images: none, light, drawing, photo. Signals: none, light, rough. Audio: "
+    "none, light.",
 )
 @click.option("--way", default=20, show_default=True, help="Classes in a training episode.")
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")

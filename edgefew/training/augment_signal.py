@@ -19,6 +19,7 @@ class SignalAugmentation:
         stretch: largest share that the window grows or shrinks by along time.
         scale: largest share that a channel's deviations grow or shrink by; each channel is drawn apart.
         noise: largest standard deviation of added noise, as a share of the channel's own.
+        wander: largest height of a slow wave under each channel, as a share of its deviation; up to two periods.
         dropout: probability that one channel of several is set to its mean, as if its sensor were off.
     """
 
@@ -26,6 +27,7 @@ class SignalAugmentation:
     stretch: float = 0.1
     scale: float = 0.2
     noise: float = 0.1
+    wander: float = 0.0
     dropout: float = 0.1
 
     def __call__(self, signals: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -39,11 +41,21 @@ class SignalAugmentation:
         strength = torch.rand((n, 1, 1), generator=generator, device=generator.device) * self.noise
         noise = torch.randn(signals.shape, generator=generator, device=generator.device) * strength
         changed = centred * factor.to(signals) + deviation * noise.to(signals)
+        if self.wander:
+            changed = changed + deviation * _slow_waves(signals.shape, self.wander, generator).to(signals)
         return mean + changed * _kept(n, channels, self.dropout, generator).to(signals)
 
 
 def _uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator) -> torch.Tensor:
     return (torch.rand(shape, generator=generator, device=generator.device) * 2 - 1) * limit
+
+
+def _slow_waves(shape: torch.Size, height: float, generator: torch.Generator) -> torch.Tensor:
+    """A sine of up to two periods for each channel of each window: float32 [n, C, S]."""
+    n, channels, samples = shape
+    strength, periods, phase = torch.rand((3, n, channels, 1), generator=generator, device=generator.device)
+    time = torch.linspace(0, 1, samples, device=generator.device)
+    return height * strength * torch.sin(2 * torch.pi * (2 * periods * time + phase))
 
 
 def _log1p(share: float) -> float:

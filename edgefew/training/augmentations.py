@@ -26,6 +26,10 @@ AUGMENTATIONS: dict[str, dict[str, Augment]] = {
         "drawing": Augmentation(rotate=20, scale=0.2, shear=0.2, translate=0.1, thicken=0.3, elastic=0.02),
         "photo": PhotoAugmentation(),
     },
-    "signal": {"none": _unchanged, "light": SignalAugmentation()},
+    "signal": {
+        "none": _unchanged,
+        "light": SignalAugmentation(),
+        "rough": SignalAugmentation(noise=0.6, wander=1.0),
+    },
     "audio": {"none": _unchanged, "light": SoundAugmentation()},
 }

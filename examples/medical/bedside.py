@@ -117,8 +117,9 @@ def edgefew(*words: object) -> None:
 @click.command()
 @click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--episodes", default=150, show_default=True, help="Training episodes of each fold.")
+@click.option("--augment", default="rough", show_default=True, help="As `edgefew train` takes it.")
 @click.option("--seed", default=0, show_default=True)
-def main(archive: Path, episodes: int, seed: int) -> None:
+def main(archive: Path, episodes: int, augment: str, seed: int) -> None:
     """Train, teach and ask, on the beats in ARCHIVE."""
     rows = []
     for tested in FOLDS:
@@ -126,6 +127,7 @@ def main(archive: Path, episodes: int, seed: int) -> None:
             training, _ = lay_out(archive, Path(scratch), tested)
             checkpoint, bundle = Path(scratch) / "beats.ckpt", Path(scratch) / "beats.edgefew"
             settings = ("--way", 6, "--query", 4, "--episodes", episodes, "--seconds", SECONDS, "--seed", seed)
+            settings += ("--augment", augment)
             edgefew("train", training, "--out", checkpoint, *settings, "--source-pattern", r"-(q\d)-")
             edgefew("export", checkpoint, bundle)
             for name in tested:
@@ -143,7 +145,11 @@ def main(archive: Path, episodes: int, seed: int) -> None:
                     told = {method: figures(answer(asked.astype(np.float32)), is_pvc) for method, answer in ask.items()}
                     rows.append({"patient": name, "electrode": change, **told})
                 classifier.close()
-    click.echo(json.dumps({"training_episodes": episodes, "seed": seed, "shots": SHOTS, "rows": rows}, indent=1))
+    click.echo(
+        json.dumps(
+            {"training_episodes": episodes, "augment": augment, "seed": seed, "shots": SHOTS, "rows": rows}, indent=1
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -225,7 +225,7 @@ def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) ->
         ({"kind": "signal", "rotations": "classes"}, "only images are turned"),
         ({"augment": "wild"}, "--augment wild was given; drawing, light, none, photo was expected for images"),
         ({"pretrained": True}, "--pretrained was given for conv4 with 1 channels; .* efficientnet_lite0, .* with 3"),
-        ({"kind": "signal", "augment": "photo"}, "light, none was expected for signals"),
+        ({"kind": "signal", "augment": "photo"}, "light, none, rough was expected for signals"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, object], says: str) -> None:

@@ -110,6 +110,10 @@ def test_augmentation_changes_each_window_and_keeps_its_scale() -> None:
     assert torch.allclose(augmented(0, **still), windows, atol=1e-4)
     moved = augmented(0, **{**still, "shift": 0.05})
     assert torch.allclose(moved.std(dim=2), windows.std(dim=2), rtol=0.2)
+    waves = augmented(0, **{**still, "wander": 1.0}) - windows
+    spectrum = torch.fft.rfft(waves).abs().square()
+    assert spectrum[:, :, :8].sum() / spectrum.sum() > 0.95
+    assert (waves.abs().amax(dim=2) < 1.01 * windows.std(dim=2, correction=0) + 1e-3).all()
     off = augmented(0, **{**still, "dropout": 1.0}).std(dim=2) < 1e-4
     assert off.sum(dim=1).tolist() == [1] * 64
     assert not (SignalAugmentation(dropout=1.0)(windows[:, :1], torch.Generator()).std(dim=2) < 1e-4).any()
