@@ -55,7 +55,8 @@ def _slow_waves(shape: torch.Size, height: float, generator: torch.Generator) ->
     n, channels, samples = shape
     strength, periods, phase = torch.rand((3, n, channels, 1), generator=generator, device=generator.device)
     time = torch.linspace(0, 1, samples, device=generator.device)
-    return height * strength * torch.sin(2 * torch.pi * (2 * periods * time + phase))
+    waves: torch.Tensor = height * strength * torch.sin(2 * torch.pi * (2 * periods * time + phase))
+    return waves
 
 
 def _log1p(share: float) -> float:
