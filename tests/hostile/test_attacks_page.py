@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from tests.conftest import ROOT
-
-HERE = Path(__file__).resolve().parent
 
 
 def test_each_test_that_the_page_names_exists() -> None:
     named = re.findall(r"`(\w+\.py)::(test_\w+)`", (ROOT / "docs" / "attacks.md").read_text())
     assert len(named) > 30
+    files = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
     for file, test in named:
-        assert re.search(rf"^def {test}\(", (HERE / file).read_text(), re.M), f"{file} has no {test}"
+        assert file in files, f"there is no {file}"
+        assert re.search(rf"^def {test}\(", files[file].read_text(), re.M), f"{file} has no {test}"
