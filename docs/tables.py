@@ -242,6 +242,30 @@ def hallucinate_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def refine_table(result: Mapping[str, Any]) -> str:
+    """What unlabelled frames give, by how many examples and unlabelled frames a class has."""
+    rows = [
+        "| | examples | unlabelled of each class | support alone | gain | gain with 5 distractor classes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        found = {(r["shot"], r["unlabelled"], r["distractors"]): r for r in row["rows"]}
+        for shot, unlabelled in dict.fromkeys(key[:2] for key in found):
+            gains = [found.get((shot, unlabelled, distractors)) for distractors in (0, 5)]
+            shown = [
+                "–" if gain is None else f"{_signed(100 * gain['gain'])} ± {100 * gain['gain_ci95']:.2f}"
+                for gain in gains
+            ]
+            alone = next(gain["without"] for gain in gains if gain is not None)
+            mean = f"{alone['accuracy']:.1%} ± {alone['ci95']:.1%}"
+            rows.append(f"| {row['model']} | {shot} | {unlabelled} | {mean} | {' | '.join(shown)} |")
+    return "\n".join(rows) + (
+        f"\n\n{result['way']}-way, {result['queries']} queries of each class, {result['rows'][0]['episodes']} episodes, seed "
+        f"{result['seed']}. Points gained over the support alone on the same queries, paired. A dash: too few classes "
+        "have that many frames. Raw figures: [benchmarks/refine.json](benchmarks/refine.json)."
+    )
+
+
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
@@ -308,6 +332,7 @@ TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "blood_cells": ("training-figures.md", blood_cells_table),
     "unknown": ("unknown.md", unknown_table),
     "hallucinate": ("hallucinate.md", hallucinate_table),
+    "refine": ("refine.md", refine_table),
     "medical_laboratory": ("../examples/medical/README.md", medical_laboratory_table),
     "medical_bedside": ("../examples/medical/README.md", medical_bedside_table),
 }

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 @config_option("data")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the checkpoint goes.")
 @click.option(
+    "--held-out",
+    type=click.Path(path_type=Path),
+    help="A folder of classes that the best checkpoint is chosen by and the bundle calibrated on. Default: 15 % of the "
+    "classes, which are then not trained on.",
+)
+@click.option(
     "--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals, melnet for audio."
 )
 @click.option(
@@ -78,7 +84,20 @@ if TYPE_CHECKING:
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
 @click.option("--query", default=2, show_default=True, help="Queries of each class.")
 @click.option(
-    "--both-ways", is_flag=True, help="The queries of an episode are also examples, and the support is asked."
+    "--unlabelled",
+    default=0,
+    show_default=True,
+    help="Further frames of each class in an episode, whose labels are not told: they refine the prototypes, as "
+    "`edgefew refine` does on a device.",
+)
+@click.option(
+    "--distractors",
+    default=0,
+    show_default=True,
+    help="Further classes in an episode of which there are unlabelled frames alone.",
+)
+@click.option(
+    "--in-turn", is_flag=True, help="Each frame of an episode is in its turn an example, and all others are asked."
 )
 @click.option(
     "--group-share",
@@ -158,6 +177,7 @@ def train(
     overwrite: bool,
     as_json: bool,
     kind: str | None,
+    held_out: Path | None,
     init: Path | None,
     tensorboard: Path | None,
     **settings: Any,
@@ -198,6 +218,7 @@ def train(
         settings["channels"] = next(read_frames(folder, tell_bad(skip_bad)))[1].shape[1]
     settings |= {"source_pattern": source_pattern, "exclude": exclude}
     config = TrainingConfig(kind=folder.kind, **{name: value for name, value in settings.items() if value is not None})
+    held = None if held_out is None else read_labelled_folders((held_out,), source_pattern, (), kind)
     with joined(choose_device(config.device)) as processes:
         bar = _ProgressBar(processes)
         before = {number: signal.signal(number, bar.stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -206,6 +227,7 @@ def train(
                 folder,
                 out,
                 config,
+                held_out=held,
                 init=start,
                 resume=resume,
                 on_bad=tell_bad(skip_bad, quiet=not processes.is_first),

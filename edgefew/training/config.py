@@ -37,7 +37,9 @@ class TrainingConfig:
         way: classes in an episode.
         shot: support examples of each class.
         query: queries of each class.
-        both_ways: the queries of an episode are also examples, and the support is asked.
+        unlabelled: frames of each class in an episode that refine its prototypes, without their labels.
+        distractors: further classes in an episode of which there are unlabelled frames alone.
+        in_turn: each frame of an episode is in its turn an example, and all others are asked.
         group_share: the share of episodes whose classes are of one group, or of as few as have enough, 0 to 1.
         accumulate: batches or episodes of one step in each process; their gradients are averaged.
         image_size: of images, pixels a side that the backbone sees.
@@ -71,7 +73,9 @@ class TrainingConfig:
     way: int = 20
     shot: int = 1
     query: int = 2
-    both_ways: bool = False
+    unlabelled: int = 0
+    distractors: int = 0
+    in_turn: bool = False
     group_share: float = 0.0
     accumulate: int = 1
     image_size: int = 32
@@ -113,6 +117,14 @@ class TrainingConfig:
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
                 f"weights for {', '.join(PUBLISHED)}, of images with 3."
             )
+        for name, count in (("unlabelled", self.unlabelled), ("distractors", self.distractors)):
+            if count < 0:
+                raise TrainingError(f"--{name} {count} was given; 0 or more was expected.")
+        if self.unlabelled and not HEADS[self.head].refines:
+            able = ", ".join(sorted(name for name, head in HEADS.items() if head.refines))
+            raise TrainingError(f"--unlabelled was given with --head {self.head}; only {able} can refine.")
+        if self.distractors and not self.unlabelled:
+            raise TrainingError("--distractors was given without --unlabelled: distractors are unlabelled frames.")
         for name, share in (("pretrain-share", self.pretrain_share), ("group-share", self.group_share)):
             if not 0 <= share <= 1:
                 raise TrainingError(f"--{name} {share} was given; 0 to 1 was expected.")

@@ -81,6 +81,7 @@ def train(
     out: Path,
     config: TrainingConfig,
     *,
+    held_out: LabelledFolder | None = None,
     init: Checkpoint | None = None,
     resume: bool = False,
     on_bad: Callable[[FrameError], None] | None = None,
@@ -101,6 +102,8 @@ def train(
         folder: the data.
         out: where the checkpoint goes; `out`.resume and `out`.log.csv lie beside it.
         config: what to do.
+        held_out: classes to choose the best checkpoint by and to carry for calibration; a share of the folder's own,
+            which are then not trained on, if not given.
         init: start from the weights of its backbone.
         resume: go on from `out`.resume.
         on_bad: called for an unreadable frame, which is left out; without it, such a frame ends the training.
@@ -120,7 +123,7 @@ def train(
     device = choose_device(config.device)
     folder.check_kind(config.input())
     bf16 = choose_precision(config.precision, device) == "bf16"
-    training, validation = _load(folder, config, on_bad, out.parent)
+    training, validation = _load(folder, held_out, config, on_bad, out.parent)
     spec = _measured(config, training)
     frames = TrainingFrames(training, config, device)
     torch.manual_seed(config.seed)
@@ -134,6 +137,8 @@ def train(
     learner.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
     run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
+    if held_out is not None:
+        run["held_out_sha256"] = held_out.content_sha256()
     run["init_sha256"] = None if init is None else init.sha256
     run |= {"processes": processes.count, "precision": "bf16" if bf16 else "fp32"}
     run["sources"] = None if folder.sources is None else hashlib.sha256(folder.sources.tobytes()).hexdigest()
@@ -170,7 +175,7 @@ def train(
         training.classes,
         validation.classes,
         len(training.labels) + len(validation.labels),
-        len(folder) - len(training.labels) - len(validation.labels),
+        len(folder) + (0 if held_out is None else len(held_out)) - len(training.labels) - len(validation.labels),
         device,
     )
 
@@ -361,6 +366,7 @@ class _Loop:
             "precision": self.run_description["precision"],
             "data_sha256": self.run_description["data_sha256"],
             "init_sha256": self.run_description["init_sha256"],
+            **{name: sha for name, sha in self.run_description.items() if name == "held_out_sha256"},
             "classes": self.training.classes,
             "images": len(self.training.labels),
             "with_sources": self.training.sources is not None,
@@ -405,16 +411,18 @@ class _Loop:
 
 def _load(
     folder: LabelledFolder,
+    held_out: LabelledFolder | None,
     config: TrainingConfig,
     on_bad: Callable[[FrameError], None] | None,
     scratch: Path,
 ) -> tuple[Frames, Frames]:
-    chosen, held = split_classes(folder, config.seed)
-    parts = []
-    for classes in (chosen, held):
-        part, _ = folder.select_classes(classes)
-        parts.append(load_frames(part, config.input(), on_bad, scratch))
-    return parts[0], parts[1]
+    if held_out is None:
+        parts = [folder.select_classes(classes)[0] for classes in split_classes(folder, config.seed)]
+    else:
+        held_out.check_kind(config.input())
+        parts = [folder, held_out]
+    training, validation = (load_frames(part, config.input(), on_bad, scratch) for part in parts)
+    return training, validation
 
 
 def _measured(config: TrainingConfig, training: Frames) -> InputSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,12 +16,16 @@ from .training_frames import QUARTERS, TrainingFrames
 
 
 def episode_loss(
-    learner: Learner, frames: TrainingFrames, sampler: TrainingEpisodes, step: int, both_ways: bool = False
+    learner: Learner, frames: TrainingFrames, sampler: TrainingEpisodes, step: int, in_turn: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean cross-entropy of an episode's queries, and the share that is right.
 
-    With `both_ways` the queries in their turn are examples, as many at a time as the episode has, and the support is
-    asked: every image of an episode counts more, for no more work of the network.
+    With `in_turn`, after the support, the queries are examples, as many at a time as the episode has, and all others
+    are asked, but for those of a source that the examples of their class are of: every frame of an episode counts more,
+    for no more work of the network. The share right is that of the first turn.
+
+    The last queries of each class are its unlabelled frames, if the sampler has such, and of the last classes, the
+    distractors, there are only those.
 
     Raises:
         DataError: the episode cannot be drawn.
@@ -29,20 +34,37 @@ def episode_loss(
     # Support and query in one batch: batch norm then sees both alike.
     index = np.concatenate([episode.support.ravel(), episode.query.ravel()])
     features = learner.features(frames.take(index, step))
-    support = features[: episode.support.size].view(sampler.way, sampler.shot, -1)
-    query = features[episode.support.size :].view(sampler.way, sampler.query, -1)
-    loss, right = _asked(learner, support, query)
-    if not both_ways:
-        return loss, right
-    others = [_asked(learner, part, support)[0] for part in torch.split(query, sampler.shot, dim=1)]
-    return (loss + torch.stack(others).mean()) / 2, right
+    of_support, of_query = torch.split(features, [episode.support.size, episode.query.size])
+    support = of_support.view(*episode.support.shape, -1)[: sampler.way]
+    drawn = of_query.view(*episode.query.shape, -1)
+    unlabelled = drawn[:, sampler.query :].flatten(0, 1) if sampler.unlabelled else None
+    labelled = torch.cat([support, drawn[: sampler.way, : sampler.query]], dim=1)
+    turns = labelled.shape[1] // sampler.shot if in_turn else 1
+    places = np.concatenate([episode.support, episode.query[:, : sampler.query]], axis=1)[: sampler.way]
+    sources = None if frames.sources is None else frames.sources[places]
+    found = [
+        _turn(learner, labelled, unlabelled, sources, slice(turn * sampler.shot, (turn + 1) * sampler.shot))
+        for turn in range(turns)
+    ]
+    return torch.stack([loss for loss, _ in found]).mean(), found[0][1]
 
 
-def _asked(learner: Learner, support: torch.Tensor, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean cross-entropy of queries [way, query, d] given examples [way, shot, d], and the share that is right."""
-    logits = learner.head(support, query.flatten(0, 1))
-    truth = torch.arange(len(query), device=logits.device).repeat_interleave(query.shape[1])
-    return F.cross_entropy(logits, truth), _share_right(logits, truth)
+def _turn(
+    learner: Learner,
+    labelled: torch.Tensor,
+    unlabelled: torch.Tensor | None,
+    sources: npt.NDArray[np.int64] | None,
+    examples: slice,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean cross-entropy where these columns of the features [way, n, d] are examples, and the share right."""
+    way, number = labelled.shape[:2]
+    asked = np.ones((way, number), bool)
+    asked[:, examples] = False
+    if sources is not None:
+        asked &= (sources[:, :, None] != sources[:, None, examples]).all(axis=2)
+    rows, columns = (torch.from_numpy(axis).to(labelled.device) for axis in np.nonzero(asked))
+    logits = learner.head(labelled[:, examples], labelled[rows, columns], unlabelled)
+    return F.cross_entropy(logits, rows), _share_right(logits, rows)
 
 
 def pretraining_loss(
@@ -77,7 +99,7 @@ class StepLoss(nn.Module):
         """The loss of the batch or episode with this number, and the share that is right."""
         if stage == PRETRAINING:
             return pretraining_loss(self.learner, self._frames, self._config, number)
-        return episode_loss(self.learner, self._frames, self._sampler, number, self._config.both_ways)
+        return episode_loss(self.learner, self._frames, self._sampler, number, self._config.in_turn)
 
 
 def _share_right(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ class TrainingEpisodes:
 
     def __init__(self, frames: TrainingFrames, config: TrainingConfig) -> None:
         self.way, self.shot, self.query = config.way, config.shot, config.query
+        self.unlabelled = config.unlabelled
         self._seed, self._group_share = config.seed, config.group_share
         self._samplers = [
             tuple(
@@ -33,9 +34,9 @@ class TrainingEpisodes:
                     groups=groups,
                     classes=np.flatnonzero(frames.roots == root),
                     fill=True,
-                    way=config.way,
+                    way=config.way + config.distractors,
                     shot=config.shot,
-                    query=config.query,
+                    query=config.query + config.unlabelled,
                     seed=config.seed,
                 )
                 for groups in (None, frames.groups)

@@ -29,7 +29,8 @@ from edgefew_runtime.bundle import (
 from edgefew_runtime.frames import RawFrame
 from edgefew_runtime.hallucination import COMPONENT as HALLUCINATE
 from edgefew_runtime.hallucination import Hallucination
-from edgefew_runtime.selftest import check_golden, check_head
+from edgefew_runtime.refinement import REFINE, Refinement
+from edgefew_runtime.selftest import check_golden, check_head, check_refine
 from edgefew_runtime.session import OrtSession
 from edgefew_runtime.structure import check_structure
 
@@ -37,7 +38,7 @@ from .curves import accuracy_over_shots, score_histograms
 from .destination import write_files
 from .episodes import EpisodeSampler
 from .evaluation import BATCH, Embed, embed_folder, evaluate
-from .graphs import classify_graph, enroll_graph, hallucinate_graph, serialize
+from .graphs import classify_graph, enroll_graph, hallucinate_graph, refine_graph, serialize
 from .hallucination import compare_generated, fit_hallucination, gains, left_out
 from .labelled_folder import LabelledFolder
 from .measured import write_measured
@@ -45,6 +46,7 @@ from .model_card import model_card
 from .open_set import open_set
 from .preprocessing import resize
 from .proof import EPISODES, HELD_OUT, ProofFrames, compare_decisions, compare_embeddings, golden_frames
+from .refinement import RefinedEvaluation, evaluate_refinement
 from .scale import EPISODES as SCALE_EPISODES
 from .scale import fit_scale
 from .sources.projected import ProjectionPlan, projected
@@ -54,6 +56,9 @@ from .variants import MIN_SPEEDUP, Proof, Trial, Variant, VariantPlan, calibrate
 SEED = 0
 _IMAGE_METADATA = {"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "NominalRange_0_255"}
 MAX_WAY = 20
+UNLABELLED = (5, 1)
+"""Unlabelled frames of each class that the report on refining is about: the most for which there are enough."""
+
 LINEAGE_PACKAGES = ("edgefew-export", "edgefew-runtime", "torch", "onnx", "onnxruntime")
 
 
@@ -137,7 +142,7 @@ def _make_files(
     variants: VariantPlan,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, bytes], Trial]:
-    spec = source.input
+    spec, refinement = source.input, Refinement()
     plain = source
     if plan is not None:
         progress("fitting the projection")
@@ -154,6 +159,7 @@ def _make_files(
         ),
         "enroll": serialize(enroll_graph(), "enroll", {}),
         "classify": serialize(classify_graph(), "classify", {}),
+        REFINE: serialize(refine_graph(refinement), REFINE, {}),
     }
     session = OrtSession(models["embed"])
     golden = golden_frames(spec)
@@ -209,6 +215,7 @@ def _make_files(
         _lineage(source, settings.command),
         {name: made.calibration for name, made in calibrated.items()},
         hallucination=None if generated is None else generated.record,
+        refinement=refinement,
     )
 
     def told_apart(embeddings: head.Embeddings, points: Sequence[OperatingPoint]) -> dict[str, Any]:
@@ -252,6 +259,8 @@ def _make_files(
             "without": evaluate(made["plain"], sampler, EPISODES).to_dict(),
             "with": episode_report["bundle"],
         }
+    if (refined := _refined(frames, sampler.way, refinement)) is not None:
+        report[REFINE] = refined.to_dict()
     if generated is not None:
         report[HALLUCINATE] = generated.report
     if variants.names:
@@ -263,6 +272,20 @@ def _make_files(
         }
     files = _as_files(models, trial.kept, manifest, report, _golden_file(golden, golden_embeddings), source.files)
     return files, trial
+
+
+def _refined(frames: ProofFrames, way: int, refinement: Refinement) -> RefinedEvaluation | None:
+    """What unlabelled frames give at one example of each class; None where there are too few for such episodes."""
+    labels, sources = frames.labels, frames.sources
+    for unlabelled in UNLABELLED:
+        with contextlib.suppress(DataError):
+            sampler = EpisodeSampler(
+                labels, sources=sources, way=way, shot=1, query=unlabelled + 1, seed=SEED, checked=EPISODES
+            )
+            return evaluate_refinement(
+                frames.bundle, sampler, EPISODES, unlabelled=unlabelled, distractors=0, refinement=refinement
+            )
+    return None
 
 
 @dataclass(frozen=True)
@@ -403,6 +426,8 @@ def _check_as_device(path: Path) -> None:
     for variant in bundle.variants():
         check_golden(bundle.for_variant(variant), OrtSession(bundle.model("embed", variant)))
     check_head(sessions["enroll"], sessions["classify"], bundle.golden()[1], bundle.manifest.scale)
+    assert bundle.manifest.refinement is not None  # noqa: S101
+    check_refine(sessions[REFINE], bundle.golden()[1], bundle.manifest.refinement)
 
 
 def _move(part: Path, out: Path) -> None:

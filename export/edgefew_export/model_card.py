@@ -41,7 +41,7 @@ classes are enrolled on the device from a few examples each.
 {_promises(manifest)}{_open_set(report["open_set"])}
 Probabilities among the enrolled classes are off by {error["after"]:.1%} on average (expected calibration error; {error["before"]:.1%} before the scale was
 fitted). For other kinds of pictures than those of training, calibrate on your own: `edgefew calibrate`.
-{_shots(report)}{_hallucinate(report)}{_variants(report)}
+{_shots(report)}{_refine(report)}{_hallucinate(report)}{_variants(report)}
 ## Limits
 
 No classes are built in. Accuracy depends on how near the frames on site are to those of training. Not a safety function by
@@ -135,6 +135,20 @@ def _shots(report: Mapping[str, Any]) -> str:
 | examples of each class | {report["shots"][0]["way"]}-way accuracy |
 |---|---|
 {rows}
+"""
+
+
+def _refine(report: Mapping[str, Any]) -> str:
+    """What unlabelled frames gain, where it was measured."""
+    if "refine" not in report:
+        return ""
+    told = report["refine"]
+    number = told["unlabelled"]
+    return f"""
+## With unlabelled frames
+
+{number} unlabelled frame{"s" * (number != 1)} of each class (`edgefew refine`) gain {100 * told["gain"]:+.1f} ± {100 * told["gain_ci95"]:.1f} points at one example: from \
+{told["without"]["accuracy"]:.1%} to {told["refined"]["accuracy"]:.1%}, {told["refined"]["way"]}-way, on the same {told["refined"]["episodes"]} episodes.
 """
 
 

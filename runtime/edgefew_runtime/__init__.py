@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .answer import Answer
 from .bundle import Bundle
-from .classifier import Added, Classifier, Enrollment, Rejection
+from .classifier import Added, Classifier, Enrollment, Refined, Rejection
 from .errors import (
     BundleCorruptError,
     BundleError,
@@ -36,6 +36,7 @@ from .errors import (
     MigrationError,
     NothingToUndoError,
     ProviderError,
+    RefinementError,
     RuntimeMissingError,
     SelfTestError,
     SignatureError,
@@ -104,6 +105,8 @@ __all__ = [
     "OperatingPoint",
     "Promise",
     "ProviderError",
+    "Refined",
+    "RefinementError",
     "Rejection",
     "RuntimeMissingError",
     "SelfTestError",

@@ -30,8 +30,8 @@ class Answer:
         score: its cosine, -1 to 1; None if nothing is enrolled.
         known: whether the score passes the threshold. If not, the answer is "unknown": do not act on `label`.
         runner_up: the next class; None if fewer than two are enrolled.
-        margin: by how much the score is above the runner-up's, of both as completed by generated examples if the bundle
-            uses some; None if there is none.
+        margin: by how much the score is above the runner-up's, of both as refined by unlabelled frames or completed by
+            generated examples, where there are such; None if there is none.
         threshold: what the score was compared with; None if no threshold was asked for, or none can be stated.
         labels: every class that may be it at the coverage asked for (a conformal set), best first; empty where
             none may, None if no coverage was asked for.
@@ -87,9 +87,9 @@ class Decision:
         scale: what scores are multiplied by before the softmax.
         promise: what makes an answer known; None to always answer.
         coverage_score: the least score of a class of the conformal set; None if none was asked for.
-        completed: float32 [c, d], prototypes with generated examples, which choose between the classes in the place of
-            the task's; None if those do. Whether a frame is known, and its conformal set, are decided by the task's own
-            all the same: that is what the thresholds were measured with.
+        completed: float32 [c, d], prototypes refined by unlabelled frames or completed by generated examples, which
+            choose between the classes in the place of the task's; None if those do. Whether a frame is known, and its
+            conformal set, are decided by the task's own all the same: that is what the thresholds were measured with.
     """
 
     version: tuple[int, int]

@@ -24,6 +24,7 @@ from .file_hash import file_sha256
 from .frames import RawFrame
 from .hallucination import COMPONENT
 from .manifest import Manifest
+from .refinement import REFINE
 from .regular_file import checked_size, open_regular, read_regular, shown
 
 SUMS_FILE = "SHA256SUMS"
@@ -115,7 +116,7 @@ class Bundle:
             _check_signature(self.path, self._files, self.digests, file)
 
     def model(self, component: str, variant: str = VARIANT) -> bytes:
-        """The ONNX file of one component: "embed", "enroll", "classify" or "hallucinate".
+        """The ONNX file of one component: "embed", "enroll", "classify", "hallucinate" or "refine".
 
         Raises:
             BundleFormatError: the bundle has no such model.
@@ -131,8 +132,9 @@ class Bundle:
             ) from None
 
     def components(self) -> tuple[str, ...]:
-        """The names of its graphs: `COMPONENTS`, and "hallucinate" where there is one."""
-        return COMPONENTS if self.manifest.hallucination is None else (*COMPONENTS, COMPONENT)
+        """The names of its graphs: `COMPONENTS`, and "refine" and "hallucinate" where there are such."""
+        refine = () if self.manifest.refinement is None else (REFINE,)
+        return (*COMPONENTS, *refine, *(() if self.manifest.hallucination is None else (COMPONENT,)))
 
     def variants(self, component: str = "embed") -> list[str]:
         """The names of the variants of a component that the bundle holds, "fp32" for one."""

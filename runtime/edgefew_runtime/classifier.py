@@ -16,7 +16,7 @@ import numpy.typing as npt
 from . import head
 from .answer import Answer, Decision
 from .bundle import VARIANT, Bundle
-from .errors import EnrollmentRefusedError, FrameError, UnknownClassError
+from .errors import EnrollmentRefusedError, FrameError, RefinementError, UnknownClassError
 from .frames import Frame, FrameLike
 from .gallery import EnrolledClass, Event, Example, Gallery, pack_frame
 from .gallery.records import Stored, check_label
@@ -24,6 +24,7 @@ from .hallucination import COMPONENT
 from .loading import AUTO, load_embedder
 from .model_cache import cache_folder
 from .operating_point import Promise, coverage_score, promise
+from .refinement import Refinement
 from .session import CPU, DEFAULT_PROFILE, OrtSession, Session
 
 if TYPE_CHECKING:
@@ -110,6 +111,29 @@ class Rejection:
 
     def to_dict(self) -> dict[str, Any]:
         """As `edgefew reject --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What became of unlabelled frames, and what the classes take of all that there are.
+
+    Attributes:
+        accepted: names of the frames that were added.
+        skipped: names of the frames that were there already.
+        taken: of each enrolled class, as how many further examples the unlabelled frames count in it.
+        of_no_class: as how many they count in none.
+        frames_added: of how many that were there already without their frame it is kept now.
+    """
+
+    accepted: tuple[str, ...]
+    skipped: tuple[str, ...]
+    taken: dict[str, float]
+    of_no_class: float
+    frames_added: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `edgefew refine --json` prints it."""
         return asdict(self)
 
 
@@ -340,6 +364,58 @@ class Classifier:
         examples, _ = self._examples(strangers, keep_frames)
         return _added(examples, self.gallery.calibrate(examples, actor, replace=replace))
 
+    def refine(
+        self,
+        unlabelled: FrameLike | Sequence[FrameLike],
+        actor: str = "",
+        *,
+        keep_frames: bool = False,
+        replace: bool = False,
+    ) -> Refined:
+        """Keep frames of this site whose class nobody said, so that they refine the prototypes; all or none.
+
+        With `replace` they take the place of those that were given before.
+
+        From then on the choice between the classes follows the refined prototypes. `score`, `known` and conformal sets
+        stay with the own examples, which the thresholds were measured with. What is stored of the classes does not
+        change; `undo` takes the frames out again.
+
+        Raises:
+            RefinementError: the bundle has no graph `refine`, or nothing is enrolled; nothing was kept.
+        """
+        self._refinement()
+        if not self._current().task.labels:
+            raise RefinementError(
+                "Unlabelled frames refine what is enrolled, and nothing is. Enroll at least one class first."
+            )
+        examples, _ = self._examples(unlabelled, keep_frames)
+        added = _added(examples, self.gallery.refine(examples, actor, replace=replace))
+        taken, of_no_class = self.refined()
+        return Refined(added.accepted, added.skipped, taken, of_no_class, added.frames_added)
+
+    def refined(self) -> tuple[dict[str, float], float]:
+        """As how many examples the unlabelled frames count in each class, and in none.
+
+        Raises:
+            RefinementError: the bundle has no graph `refine`.
+        """
+        task = self._current().task
+        if task.unlabelled is None:
+            return dict.fromkeys(task.labels, 0.0), 0.0
+        counts = task.counts.astype(np.float32)
+        _, refined = self._refinement().refine(task.unlabelled.embeddings, task.unlabelled.sums, counts)
+        taken = (refined - counts).astype(float)
+        shown = dict(zip(task.labels, taken.tolist(), strict=True))
+        return shown, max(0.0, len(task.unlabelled.embeddings) - float(taken.sum()))
+
+    def _refinement(self) -> Refinement:
+        if (refinement := self.bundle.manifest.refinement) is None:
+            raise RefinementError(
+                f"{self.bundle.path} has no graph to refine with: it was exported before there was one. Export it "
+                "again, and migrate the gallery (edgefew migrate)."
+            )
+        return refinement
+
     def promise(self, false_accept_rate: float | None = None) -> Promise | None:
         """What the answers promise now, at the rate in use or at another; None if this classifier always answers."""
         ready = self._current()
@@ -472,7 +548,13 @@ class Classifier:
         covering = None if coverage is None else coverage_score(manifest.coverage_points, task, coverage)
         # In float32, as the classify graph has it.
         completed = None
-        if self._generator is not None and manifest.hallucination is not None:
+        if task.unlabelled is not None and manifest.refinement is not None:
+            # What the site showed goes before what a generator makes up.
+            refined, _ = manifest.refinement.refine(
+                task.unlabelled.embeddings, task.unlabelled.sums, task.counts.astype(np.float32)
+            )
+            completed = head.unit(refined)
+        elif self._generator is not None and manifest.hallucination is not None:
             completed = manifest.hallucination.complete(self._generator, task.prototypes, task.counts)
         return Decision(version, task, float(np.float32(manifest.scale)), stated, covering, completed)
 

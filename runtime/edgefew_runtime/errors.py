@@ -21,6 +21,7 @@
     │   ├── GalleryLockedError    the gallery is locked and the pass-phrase is missing or wrong
     │   ├── MigrationError        a gallery that cannot be taken over by a new bundle; nothing was written
     │   └── NothingToUndoError    every operation is undone already, or the last one cannot be
+    ├── RefinementError       unlabelled frames cannot refine anything here; nothing was kept
     ├── EnrollmentRefusedError  something looks wrong with an example, and strict enrolment was asked for
     ├── DataError             a labelled folder that cannot be used as asked
     ├── CheckpointError       a checkpoint that cannot be read
@@ -113,6 +114,10 @@ class MigrationError(GalleryError):
 
 class NothingToUndoError(GalleryError):
     """Every operation is undone already, or the last one cannot be."""
+
+
+class RefinementError(EdgeFewError):
+    """Unlabelled frames cannot refine anything here; nothing was kept."""
 
 
 class EnrollmentRefusedError(EdgeFewError):

@@ -104,7 +104,12 @@ def _results(bundle: Bundle, gallery: Gallery, rate: float) -> dict[str, Any]:
     promised = promise(bundle.manifest.operating_points, gallery.task(), rate)
     threshold = math.inf if promised.threshold is None else promised.threshold
     return {
-        "gallery": {"id": log[0].sha256, "locked": gallery.locked, "strangers": len(gallery.examples(None))},
+        "gallery": {
+            "id": log[0].sha256,
+            "locked": gallery.locked,
+            "strangers": len(gallery.examples(None)),
+            "unlabelled": len(gallery.unlabelled()),
+        },
         "promise": promised.to_dict(),
         "classes": list(_classes(gallery, by, threshold)),
         "log": {

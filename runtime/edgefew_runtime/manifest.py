@@ -10,6 +10,7 @@ from .errors import BundleFormatError
 from .hallucination import COMPONENT, Hallucination
 from .input_spec import InputSpec
 from .operating_point import CoveragePoint, OperatingPoint, is_number
+from .refinement import REFINE, Refinement
 
 MAX_SCALE = 1e6
 """Beyond it the softmax is a maximum, and float32 comes to its end."""
@@ -85,6 +86,7 @@ class Manifest:
         lineage: what the backbone was made from.
         variants: what holds in place of this for other variants of the embed graph than fp32, by their names.
         golden_cosine: the least cosine to the golden embeddings.
+        refinement: how unlabelled embeddings are assigned; None where the bundle has no graph for that.
         hallucination: how generated examples are used; None where the bundle has no graph that makes them.
     """
 
@@ -100,6 +102,7 @@ class Manifest:
     variants: Mapping[str, VariantCalibration] = field(default_factory=dict)
     golden_cosine: float = GOLDEN_COSINE
     hallucination: Hallucination | None = None
+    refinement: Refinement | None = None
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Manifest:
@@ -128,6 +131,7 @@ class Manifest:
                 dict(ours["lineage"]),
                 {name: VariantCalibration.from_dict(v) for name, v in ours.get("variants", {}).items()},
                 hallucination=Hallucination.from_dict(ours[COMPONENT]) if COMPONENT in ours else None,
+                refinement=Refinement.from_dict(ours[REFINE]) if REFINE in ours else None,
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise BundleFormatError(
@@ -177,6 +181,7 @@ class Manifest:
                     "coverage_points": [p.to_dict() for p in self.coverage_points],
                     "lineage": dict(self.lineage),
                     **({"variants": {n: v.to_dict() for n, v in self.variants.items()}} if self.variants else {}),
+                    **({REFINE: self.refinement.to_dict()} if self.refinement is not None else {}),
                     **({COMPONENT: self.hallucination.to_dict()} if self.hallucination is not None else {}),
                 }
             },

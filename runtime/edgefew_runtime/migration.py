@@ -13,6 +13,7 @@ from .classifier import Classifier
 from .errors import MigrationError
 from .frames import FrameLike
 from .gallery import EnrolledExample, Example, Gallery, unpack_frame
+from .gallery.records import UNLABELLED
 from .leave_one_out import leave_one_out
 from .new_file import new_file
 
@@ -27,6 +28,7 @@ class Migration:
         classes: how many were enrolled again.
         examples: how many examples of them, rejected ones among them.
         strangers: how many of these.
+        unlabelled: how many that were given to refine with.
         before: share of the examples that the old gallery recognises when each is left out in turn; None where no class
             has two.
         after: the same with the new bundle.
@@ -35,6 +37,7 @@ class Migration:
     classes: int
     examples: int
     strangers: int
+    unlabelled: int
     before: float | None
     after: float | None
 
@@ -71,10 +74,10 @@ def migrate(
     with new_file(Path(out)) as part:
         if problems := old.problems():
             raise MigrationError(f"The old gallery is not migrated: {'; '.join(problems)}. Restore a copy.")
-        content, strangers = old.content(), old.strangers()
-        _refuse_missing([entry for label in (*content, None) for entry in old.examples(label)])
+        content, strangers, unlabelled = old.content(), old.strangers(), old.unlabelled()
+        _refuse_missing([entry for label in (*content, UNLABELLED, None) for entry in old.examples(label)])
         before = leave_one_out(content).accuracy()
-        total = sum(map(len, content.values())) + len(strangers)
+        total = sum(map(len, content.values())) + len(strangers) + len(unlabelled)
         done = itertools.count(1)
 
         def frames(examples: Sequence[Example]) -> Iterator[FrameLike]:
@@ -91,11 +94,11 @@ def migrate(
 
         with Gallery(part, bundle.id, bundle.manifest.dimension) as new:
             classes = {label: embedded(group) for label, group in content.items()}
-            new.take_over(old, classes, embedded(strangers), actor)
+            new.take_over(old, classes, embedded(strangers), embedded(unlabelled), actor)
             after = leave_one_out(new.content()).accuracy()
         if old.version() != version:
             raise MigrationError("The old gallery was changed meanwhile. Nothing was written. Run it again.")
-    return Migration(len(content), sum(map(len, content.values())), len(strangers), before, after)
+    return Migration(len(content), sum(map(len, content.values())), len(strangers), len(unlabelled), before, after)
 
 
 def _refuse_missing(examples: Sequence[EnrolledExample]) -> None:

@@ -14,6 +14,7 @@ from . import head
 from .bundle import VARIANT, Bundle, public_key_file
 from .errors import EdgeFewError, SelfTestError
 from .gallery import Gallery
+from .refinement import REFINE, Refinement
 from .session import OrtSession, Session
 
 if TYPE_CHECKING:
@@ -124,6 +125,30 @@ def check_head(enroll: Session, classify: Session, embeddings: head.Embeddings, 
     return difference
 
 
+def check_refine(session: Session, embeddings: head.Embeddings, refinement: Refinement) -> float:
+    """The largest difference between the refine graph and this runtime's arithmetic, on these embeddings [n, d].
+
+    Raises:
+        SelfTestError: it is over `HEAD_TOLERANCE`.
+    """
+    unlabelled = head.unit(embeddings)
+    labelled = head.to_grid(embeddings[: len(embeddings) // 2])
+    # A class without examples, too, and a frame that is near to no other.
+    sums = np.concatenate([labelled, np.zeros_like(labelled[:1])])
+    counts = np.array([1] * len(labelled) + [0], np.float32)
+    unlabelled = np.concatenate([unlabelled, -unlabelled[:1]])
+    seen = session.run({"unlabelled": unlabelled, "sums": sums, "counts": counts})
+    ours = refinement.refine(unlabelled, sums, counts)
+    # NaN compares as above every tolerance.
+    difference = max(float(np.abs(theirs - mine).max()) for theirs, mine in zip(seen, ours, strict=True))
+    if not difference <= HEAD_TOLERANCE:
+        raise SelfTestError(
+            f"The refine graph differs from the runtime's arithmetic by {difference:.1e} (at most "
+            f"{HEAD_TOLERANCE:.0e} expected). Export the bundle again."
+        )
+    return difference
+
+
 def verify(
     path: str | Path,
     gallery: str | Path | None = None,
@@ -163,6 +188,8 @@ def verify(
     for variant, session in embedders.items():
         yield _verified(_named("golden vectors", variant), _golden, bundle.for_variant(variant), session)
     yield _verified("enroll and classify", _head, bundle, sessions["enroll", VARIANT], sessions["classify", VARIANT])
+    if (refinement := bundle.manifest.refinement) is not None:
+        yield _verified("refine", _refine, bundle, sessions[REFINE, VARIANT], refinement)
     if data is not None:
         from .episode_accuracy import check_episodes  # costs a start, which looks at the golden vectors alone
 
@@ -203,6 +230,10 @@ def _golden(bundle: Bundle, session: Session) -> str:
 def _head(bundle: Bundle, enroll: Session, classify: Session) -> str:
     difference = check_head(enroll, classify, bundle.golden()[1], bundle.manifest.scale)
     return f"graphs and runtime differ by {difference:.1e}"
+
+
+def _refine(bundle: Bundle, session: Session, refinement: Refinement) -> str:
+    return f"graph and runtime differ by {check_refine(session, bundle.golden()[1], refinement):.1e}"
 
 
 def _verified(check: str, look: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> Verdict:

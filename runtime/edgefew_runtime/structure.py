@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .errors import BundleFormatError
 from .hallucination import COMPONENT
 from .manifest import Manifest
+from .refinement import REFINE
 from .session import OrtSession, Tensor
 
 HEAD_INPUTS = {
@@ -24,12 +25,14 @@ HEAD_INPUTS = {
         "scale float32 []",
         "threshold float32 []",
     ),
+    REFINE: ("unlabelled float32 [?, ?]", "sums float32 [?, ?]", "counts float32 [?]"),
 }
-"""What the two small graphs take; ? is an axis of any length."""
+"""What the small graphs take; ? is an axis of any length."""
 
 HEAD_OUTPUTS = {
     "enroll": ("new_sums float32 [?, ?]", "new_counts float32 [?]", "accepted bool [?]"),
     "classify": ("probabilities float32 [?, ?]", "scores float32 [?, ?]", "best int64 [?]", "known bool [?]"),
+    REFINE: ("new_sums float32 [?, ?]", "new_counts float32 [?]"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The three graphs, in ONNX Runtime, against numpy; each trap of the operators is a test."""
+"""The small graphs, in ONNX Runtime, against numpy; each trap of the operators is a test."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import onnx
 import pytest
 import torch
 from edgefew_export.backbones import build_backbone
-from edgefew_export.graphs import classify_graph, embed_graph, enroll_graph, serialize
+from edgefew_export.graphs import classify_graph, embed_graph, enroll_graph, refine_graph, serialize
 from edgefew_export.preprocessing import EmbeddingNetwork, resize
 from edgefew_runtime import ExportError, InputSpec, head
+from edgefew_runtime.refinement import Refinement
 from edgefew_runtime.session import OrtSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -211,3 +212,25 @@ def test_a_network_in_training_mode_is_refused() -> None:
     network = EmbeddingNetwork(build_backbone("conv4", spec), spec).train()
     with pytest.raises(ExportError, match="training mode"):
         embed_graph(network, spec)
+
+
+@given(st.integers(0, 30), st.integers(1, 6), st.floats(0.5, 50), st.floats(-0.5, 0.9), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=30)
+def test_refine_is_the_runtimes_arithmetic(m: int, classes: int, scale: float, distractor: float, seed: int) -> None:
+    refinement = Refinement(scale, distractor)
+    session = OrtSession(serialize(refine_graph(refinement), "refine", {}))
+    unlabelled, sums = head.unit(rows(m, seed)), rows(classes, seed + 1) * 3
+    counts = np.random.default_rng(seed).integers(0, 3, classes).astype(np.float32)
+    sums[counts == 0] = 0
+    seen = session.run({"unlabelled": unlabelled, "sums": sums, "counts": counts})
+    for theirs, ours in zip(seen, refinement.refine(unlabelled, sums, counts), strict=True):
+        np.testing.assert_allclose(theirs, ours, atol=2e-4)
+
+
+def test_refine_takes_nothing_of_rows_without_direction() -> None:
+    session = OrtSession(serialize(refine_graph(Refinement()), "refine", {}))
+    bad = np.stack([np.zeros(D), np.full(D, np.nan), np.full(D, np.inf)]).astype(np.float32)
+    sums, counts = rows(2), np.ones(2, np.float32)
+    seen = session.run({"unlabelled": bad, "sums": sums, "counts": counts})
+    np.testing.assert_array_equal(seen[0], sums)
+    np.testing.assert_array_equal(seen[1], counts)

@@ -62,7 +62,7 @@ def test_people_read_the_same(cli: Cli, bundle: Path, files: dict[str, list[Path
 def test_verify_names_each_check(cli: Cli, bundle: Path, enrolled: Path, tmp_path: Path) -> None:
     result = cli("verify", bundle, "--gallery", enrolled)
     assert result.exit_code == 0
-    assert [line[0] for line in result.stdout.splitlines()] == ["✓"] * 7
+    assert [line[0] for line in result.stdout.splitlines()] == ["✓"] * 9
     verdicts = lines(cli("verify", bundle, "--json").stdout)
     assert all(v["passed"] for v in verdicts)
     broken = Path(shutil.copytree(bundle, tmp_path / "broken"))

@@ -31,7 +31,7 @@ def test_it_tells_who_enrolled_what_and_how_it_is_recognised(
     assert told == json.loads(printed.stdout)
     log = [json.loads(line) for line in cli("log", "--gallery", enrolled, "--json").stdout.splitlines()]
     assert told["verified"] and told["problems"] == []
-    assert told["gallery"] == {"id": log[0]["sha256"], "locked": False, "strangers": 0}
+    assert told["gallery"] == {"id": log[0]["sha256"], "locked": False, "strangers": 0, "unlabelled": 0}
     assert told["log"]["head_sha256"] == log[-1]["sha256"]
     assert told["promise"]["basis"] == "bundle"
     first, second = told["classes"]

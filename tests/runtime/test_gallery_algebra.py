@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 from edgefew_runtime import ClassConflictError, Example, Gallery, NothingToUndoError, head
+from edgefew_runtime.gallery.records import UNLABELLED
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -55,7 +56,8 @@ class GalleryMachine(RuleBasedStateMachine):
     def change(self, key: int | None, *sides: frozenset[int], label: str | None = None) -> None:
         self.history.append(dict(self.model))
         self.model[key] = (self.sides(key)[0] if label is None else label, *sides)
-        held = self.gallery.examples(None if key is None else self.sides(key)[0]) if key is None or sides[0] else []
+        name = None if key is None else self.sides(key)[0]
+        held = self.gallery.examples(name) if not name or sides[0] else []
         self.pictures |= {example.id: (key, int(example.source)) for example in held}
 
     @rule(label=LABELS, numbers=PICTURES)
@@ -92,6 +94,32 @@ class GalleryMachine(RuleBasedStateMachine):
         elif any(self.gallery.calibrate([make(n) for n in numbers]).new):
             self.change(None, frozenset(), self.sides(None)[2] | set(numbers))
 
+    @rule(numbers=PICTURES, replace=st.booleans())
+    def refine(self, numbers: list[int], replace: bool) -> None:
+        """Whatever a picture is besides: what is unlabelled is in no sum."""
+        key = [len(self.named) + 1, *self.of_name(UNLABELLED)][-1]
+        unlabelled = self.sides(key)[2] if key in self.named else frozenset()
+        accepted = self.gallery.refine([make(n) for n in numbers], replace=replace).new
+        if key not in self.named:
+            self.named[key] = UNLABELLED
+        if replace and unlabelled:
+            self.change(key, frozenset(), frozenset())
+            unlabelled = frozenset()
+        assert sum(accepted) == len(set(numbers) - unlabelled)
+        if any(accepted):
+            self.change(key, frozenset(), unlabelled | set(numbers))
+
+    def unlabelled(self) -> frozenset[int]:
+        return frozenset().union(*(self.sides(key)[2] for key in self.of_name(UNLABELLED)))
+
+    @precondition(lambda self: self.of_name(UNLABELLED))
+    @rule()
+    def clear_unlabelled(self) -> None:
+        unlabelled = self.unlabelled()
+        assert self.gallery.clear_unlabelled() == len(unlabelled)
+        if unlabelled:
+            self.change(self.of_name(UNLABELLED)[0], frozenset(), frozenset())
+
     @rule()
     def clear(self) -> None:
         strangers = self.sides(None)[2]
@@ -116,7 +144,7 @@ class GalleryMachine(RuleBasedStateMachine):
                 self.gallery.undo()
 
     def standing(self) -> list[int]:
-        return [e.id for label in [None, *self.enrolled()] for e in self.gallery.examples(label)]
+        return [e.id for label in [None, UNLABELLED, *self.enrolled()] for e in self.gallery.examples(label)]
 
     @precondition(lambda self: self.standing())
     @rule(data=st.data())
@@ -145,7 +173,8 @@ class GalleryMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.named)))
         label = self.sides(key)[0]
         gone = {number for number, (owner, _) in self.pictures.items() if owner in self.of_name(label)}
-        assert self.gallery.erase(label) == len(gone)
+        erased = self.gallery.erase_unlabelled() if label == UNLABELLED else self.gallery.erase(label)
+        assert erased == len(gone)
         if gone:
             self.drop(set(self.of_name(label)), set(ALL))
 
@@ -223,6 +252,11 @@ class GalleryMachine(RuleBasedStateMachine):
             assert {int(e.source) for e in content[label] if e.negative} == rejected
             assert {int(e.source) for e in content[label] if not e.negative} == held
         assert {int(e.source) for e in self.gallery.strangers()} == self.sides(None)[2]
+        assert {int(e.source) for e in self.gallery.unlabelled()} == self.unlabelled()
+        used = self.unlabelled() - {number for _, held, _ in expected.values() for number in held}
+        pool = self.gallery.task().unlabelled
+        rows = [] if pool is None else [row.tobytes() for row in pool.embeddings]
+        assert rows == sorted(make(number).embedding.tobytes() for number in used)
         rejected_of = self.gallery.task().rejected
         assert {state.labels[place] for place in rejected_of} == {
             label for label, sides in expected.items() if sides[2]

@@ -129,7 +129,7 @@ def test_bench_and_verify_work(cli: Cli, signal_bundle: Path, enrolled: Path) ->
     (measured,) = json.loads(result.stdout)["results"]
     assert [cost["shape"] for cost in measured["frames"]] == [[64, 2], [256, 2]]
     result = cli("verify", signal_bundle, "--gallery", enrolled)
-    assert (result.exit_code, result.stdout.count("✓")) == (0, 7), result.output
+    assert (result.exit_code, result.stdout.count("✓")) == (0, 9), result.output
 
 
 def test_consensus_and_drift_take_its_answers(signal_bundle: Path) -> None:

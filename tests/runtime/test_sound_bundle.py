@@ -117,7 +117,7 @@ def test_bench_verify_and_evaluate_work(cli: Cli, sound_bundle: Path, enrolled: 
     assert result.exit_code == 0, result.output
     assert "4000 samples" in result.stdout
     result = cli("verify", sound_bundle, "--gallery", enrolled)
-    assert (result.exit_code, result.stdout.count("✓")) == (0, 7), result.output
+    assert (result.exit_code, result.stdout.count("✓")) == (0, 9), result.output
     pattern = ["--source-pattern", SOURCE_PATTERN, "--episodes", 100, "--json"]
     ours, baseline = (
         json.loads(cli("evaluate", model, tunes, *pattern).stdout)["accuracy"] for model in (sound_bundle, "raw-sound")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from edgefew_export.checkpoint import read_checkpoint
-from edgefew_export.episodes import Episode, EpisodeSampler
 from edgefew_export.labelled_folder import read_labelled_folder
-from edgefew_runtime import DataError, TrainingError
+from edgefew_runtime import DataError, TrainingError, head
+from edgefew_runtime.refinement import Refinement
 
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, split_classes
@@ -130,35 +133,111 @@ def test_of_several_folders_each_gives_as_many_episodes() -> None:
         TrainingEpisodes(TrainingFrames(frames, config(way=6), "cpu"), config(way=6))
 
 
-def test_an_episode_may_be_asked_both_ways() -> None:
+def test_each_frame_of_an_episode_may_be_an_example_in_its_turn() -> None:
     rng = np.random.default_rng(0)
     values = torch.from_numpy(rng.integers(0, 256, (20, 1, 16, 16), np.uint8))
-    frames = Frames(values, np.repeat(np.arange(5), 4), None, 5, np.zeros(5, np.int64), np.zeros(5, np.int64))
-    settings = config(augment="none", shot=1, query=1)
+    labels, none = np.repeat(np.arange(5), 4), np.zeros(5, np.int64)
+    settings = config(augment="none", shot=1, query=2, in_turn=True)
     torch.manual_seed(0)
     learner = Learner(settings, settings.input(), 5).eval()
-    drawn = EpisodeSampler(frames.labels, way=5, shot=1, query=1, seed=0).episode(0)
-    swapped = Episode(drawn.query, drawn.support, drawn.classes)
+    scale = learner.head.scale.item()
 
-    class Drawn(TrainingEpisodes):
-        def __init__(self, episode: Episode) -> None:
-            self.way, self.shot, self.query, self._episode = 5, 1, 1, episode
+    def expected(places: np.ndarray, asked: Callable[[int, int, int], bool]) -> float:
+        """Of frames [5, 3]: each column in turn is the example of its class, and these others are asked."""
+        units = F.normalize(learner.network.features(values[places.ravel()].float()), dim=1).detach()
+        units = units.view(5, 3, -1)
+        losses = []
+        for turn in range(3):
+            pairs = [(row, column) for row in range(5) for column in range(3) if asked(row, turn, column)]
+            logits = torch.stack([scale * units[:, turn] @ units[row, column] for row, column in pairs])
+            losses.append(F.cross_entropy(logits, torch.tensor([row for row, _ in pairs])).item())
+        return float(np.mean(losses))
 
-        def episode(self, number: int) -> Episode:
-            return self._episode
+    plain = TrainingFrames(Frames(values, labels, None, 5, none, none), settings, "cpu")
+    draws = TrainingEpisodes(plain, settings)
+    episode = draws.episode(0)
+    places = np.concatenate([episode.support, episode.query], axis=1)
+    loss = episode_loss(learner, plain, draws, 0, in_turn=True)[0].item()
+    assert loss == pytest.approx(expected(places, lambda _, turn, column: column != turn), rel=1e-4)
+    assert loss != pytest.approx(episode_loss(learner, plain, draws, 0)[0].item(), rel=1e-4)
+    # Two of a class's four frames are of one source: none of them is asked where the other is the example.
+    sources = np.tile([0, 1, 1, 2], 5)
+    known = TrainingFrames(Frames(values, labels, sources, 5, none, none), settings, "cpu")
+    draws = TrainingEpisodes(known, settings)
+    numbers = [n for n in range(20) if (same := sources[draws.episode(n).query])[:, 0].tolist() != same[:, 1].tolist()]
+    episode = draws.episode(numbers[0])
+    places = np.concatenate([episode.support, episode.query], axis=1)
+    of = sources[places]
+    loss = episode_loss(learner, known, draws, numbers[0], in_turn=True)[0].item()
+    assert loss == pytest.approx(expected(places, lambda row, t, c: of[row, c] != of[row, t]), rel=1e-4)
+    assert (of[:, 1] == of[:, 2]).any()
 
+
+def test_unlabelled_frames_of_an_episode_refine_its_prototypes() -> None:
+    rng = np.random.default_rng(0)
+    values = torch.from_numpy(rng.integers(0, 256, (35, 1, 16, 16), np.uint8))
+    frames = Frames(values, np.repeat(np.arange(7), 5), None, 7, np.zeros(7, np.int64), np.zeros(7, np.int64))
+    settings = config(augment="none", way=5, shot=1, query=1, unlabelled=3, distractors=2)
+    torch.manual_seed(0)
+    learner = Learner(settings, settings.input(), 7).eval()
     ready = TrainingFrames(frames, settings, "cpu")
-    loss, back = (episode_loss(learner, ready, Drawn(e), 0, both_ways=True)[0].item() for e in (drawn, swapped))
-    plain = episode_loss(learner, ready, Drawn(drawn), 0)[0].item()
-    assert loss == pytest.approx(back, rel=1e-5)
-    given, asked = (learner.network.features(values[rows.ravel()].float()) for rows in (drawn.support, drawn.query))
-    each = [
-        F.cross_entropy(learner.head(side[:, None], other), torch.arange(5)).item()
-        for side, other in ((given, asked), (asked, given))
-    ]
-    assert plain == pytest.approx(each[0], rel=1e-5)
-    assert loss == pytest.approx(np.mean(each), rel=1e-5)
-    assert each[0] != pytest.approx(each[1], rel=1e-5)
+    draws = TrainingEpisodes(ready, settings)
+    episode = draws.episode(0)
+    assert episode.support.shape == (7, 1) and episode.query.shape == (7, 4)
+
+    def units(rows: np.ndarray) -> np.ndarray:
+        return F.normalize(learner.network.features(values[rows.ravel()].float()), dim=1).detach().numpy()
+
+    refined, _ = Refinement().refine(units(episode.query[:, 1:]), units(episode.support[:5]), np.ones(5, np.float32))
+    logits = learner.head.scale.item() * units(episode.query[:5, :1]) @ head.unit(refined).T
+    expected = F.cross_entropy(torch.from_numpy(logits), torch.arange(5)).item()
+    assert episode_loss(learner, ready, draws, 0)[0].item() == pytest.approx(expected, rel=1e-4)
+    loss, _ = episode_loss(learner, ready, draws, 0, in_turn=True)
+    loss.backward()
+    assert loss.item() != expected
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"unlabelled": -1}, "0 or more"),
+        ({"unlabelled": 1, "head": "ridge"}, "only cosine, simpleshot can refine"),
+        ({"distractors": 1}, "without --unlabelled"),
+    ],
+)
+def test_unlabelled_frames_that_nothing_can_use_are_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(TrainingError, match=told):
+        config(**options)
+
+
+def test_classes_that_are_held_out_by_name_let_all_others_train(
+    training_folder: Path, unseen_folder: Path, tmp_path: Path, cli: Cli
+) -> None:
+    out = tmp_path / "all.ckpt"
+    options = ["--way", 5, "--episodes", 5, "--held-out", unseen_folder, "--json"]
+    size = ["--channels", 1, "--image-size", 16, "--source-pattern", SOURCE_PATTERN, "--device", "cpu"]
+    result = cli("train", training_folder, "--out", out, *options, *size)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["classes"], told["validation_classes"], told["skipped"]) == (40, 10, 0)
+    checkpoint = read_checkpoint(out)
+    held_out = checkpoint.held_out
+    assert held_out is not None
+    assert len(np.unique(held_out.labels)) == 10
+    unseen = read_labelled_folder(unseen_folder, SOURCE_PATTERN)
+    assert checkpoint.training["held_out_sha256"] == unseen.content_sha256()
+    missing = cli("train", training_folder, "--out", tmp_path / "b.ckpt", *options[:4], "--held-out", tmp_path / "none")
+    assert missing.exit_code == 1 and "does not exist" in missing.output
+
+
+def test_training_with_unlabelled_frames_ends_in_a_checkpoint(training_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    out = tmp_path / "refined.ckpt"
+    options = ["--way", 5, "--unlabelled", 2, "--distractors", 2, "--head", "simpleshot", "--episodes", 5]
+    size = ["--channels", 1, "--image-size", 16, "--source-pattern", SOURCE_PATTERN, "--device", "cpu"]
+    result = cli("train", training_folder, "--out", out, *options, *size)
+    assert result.exit_code == 0, result.output
+    told = read_checkpoint(out).training["config"]
+    assert (told["unlabelled"], told["distractors"]) == (2, 2)
 
 
 def test_another_checkpoint_is_a_start(checkpoint: Path, training_folder: Path, tmp_path: Path, cli: Cli) -> None:

@@ -1,13 +1,17 @@
 """Prototypical networks with the cosine and a learned scale: exactly what the device computes.
 
 Snell, Swersky, Zemel, Prototypical Networks for Few-shot Learning, NeurIPS 2017, algorithm 1; with the cosine in the
-place of the squared Euclidean distance.
+place of the squared Euclidean distance. Unlabelled features refine the prototypes as on the device: `edgefew_runtime.
+refinement` (Ren et al., ICLR 2018), differentiable here.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
+from edgefew_runtime.refinement import Refinement
 
 from .head import EpisodeHead
 
@@ -15,7 +19,21 @@ from .head import EpisodeHead
 class Cosine(EpisodeHead):
     """The cosine of a query with the mean of a class's unit vectors."""
 
-    def forward(self, support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    refines: ClassVar[bool] = True
+
+    def forward(
+        self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """float32 [way · query, way]."""
-        prototypes = F.normalize(F.normalize(support, dim=2).mean(dim=1), dim=1)
-        return self.scale * F.normalize(query, dim=1) @ prototypes.T
+        sums = F.normalize(support, dim=2).sum(dim=1)
+        if unlabelled is not None:
+            sums = refined(sums, F.normalize(unlabelled, dim=1))
+        return self.scale * F.normalize(query, dim=1) @ F.normalize(sums, dim=1).T
+
+
+def refined(sums: torch.Tensor, unlabelled: torch.Tensor, by: Refinement = Refinement()) -> torch.Tensor:  # noqa: B008
+    """`Refinement.refine` on tensors: sums float32 [way, d] with what each class takes of unit vectors [m, d]."""
+    of_classes = by.scale * unlabelled @ F.normalize(sums, dim=1).T
+    of_distractor = of_classes.new_full((len(unlabelled), 1), by.scale * by.distractor)
+    shares = torch.cat([of_classes, of_distractor], dim=1).softmax(dim=1)[:, :-1]
+    return sums + shares.T @ unlabelled

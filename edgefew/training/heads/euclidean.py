@@ -13,7 +13,9 @@ from .head import EpisodeHead
 class Euclidean(EpisodeHead):
     """Minus the squared distance of a query from a class's mean, a value of the feature on average."""
 
-    def forward(self, support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """float32 [way · query, way]."""
         prototypes = support.mean(dim=1)
         # Multiplied out: a matrix product in the place of way × query differences of d values.

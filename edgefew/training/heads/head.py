@@ -15,9 +15,11 @@ class EpisodeHead(nn.Module):
 
     Attributes:
         centred: whether the backbone gets a last layer that subtracts the mean of the training classes' features.
+        refines: whether it takes unlabelled features too.
     """
 
     centred: ClassVar[bool] = False
+    refines: ClassVar[bool] = False
     first_scale: ClassVar[float] = 10.0
 
     def __init__(self) -> None:
@@ -30,10 +32,13 @@ class EpisodeHead(nn.Module):
         return self.log_scale.exp()
 
     @abstractmethod
-    def forward(self, support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The logits of each query: float32 [way · query, way], from features.
 
         Args:
             support: float32 [way, shot, d], as the backbone gives them.
             query: float32 [way · query, d].
+            unlabelled: float32 [m, d], of any class or none; only for a head that `refines`.
         """

@@ -28,7 +28,9 @@ class Ridge(EpisodeHead):
         super().__init__()
         self.log_penalty = nn.Parameter(torch.tensor(math.log(FIRST_PENALTY)))
 
-    def forward(self, support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """float32 [way · query, way]."""
         way, shot = support.shape[:2]
         examples = F.normalize(support.flatten(0, 1), dim=1)

@@ -252,6 +252,11 @@ def export(
             f"  {fitted['kind']} projection, {fitted['from']} → {fitted['to']} values: "
             f"{fitted['without']['accuracy']:.1%} without it, {fitted['with']['accuracy']:.1%} with it"
         )
+    if "refine" in report:
+        told = report["refine"]
+        click.echo(
+            f"  `edgefew refine` with {told['unlabelled']} of each class: {told['gain']:+.1%} ± {told['gain_ci95']:.1%}"
+        )
     for line in _generated(report):
         click.echo(line)
     click.echo(_promised(opened.manifest.operating_points))

@@ -12,6 +12,7 @@ from .embed import IR_VERSION, OPSET, embed_graph, preprocessing_graph
 from .ends import project, unit_rows
 from .enroll import enroll_graph
 from .hallucinate import hallucinate_graph
+from .refine import refine_graph
 
 __all__ = [
     "OPSET",
@@ -21,6 +22,7 @@ __all__ = [
     "hallucinate_graph",
     "preprocessing_graph",
     "project",
+    "refine_graph",
     "serialize",
     "unit_rows",
 ]

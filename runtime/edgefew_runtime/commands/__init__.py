@@ -22,6 +22,7 @@ from .history import log, undo
 from .lock import lock, unlock
 from .migrate import migrate
 from .pack import pack
+from .refine import refine
 from .reject import reject
 from .serve import serve
 from .state import state
@@ -83,6 +84,7 @@ _OWN = (
     merge,
     migrate,
     pack,
+    refine,
     reject,
     serve,
     rename,

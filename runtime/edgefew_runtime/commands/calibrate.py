@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from edgefew_runtime.classifier import FALSE_ACCEPT_RATE, Classifier
-from edgefew_runtime.errors import DataError
-from edgefew_runtime.input_spec import InputSpec
 from edgefew_runtime.leave_one_out import leave_one_out
 from edgefew_runtime.operating_point import strangers_needed
 
 from .options import (
     bundle_argument,
+    frames_in,
     frames_options,
     gallery_option,
     plural,
@@ -73,7 +71,7 @@ def calibrate(
         raise click.UsageError("--erase does not go with --negatives. Erase first, then give the new ones.")
     require_gallery(gallery)
     with Classifier.open(bundle, gallery, provider=provider, variant=variant, false_accept_rate=None) as classifier:
-        files = [file for path in negatives for file in _frames(path, classifier.bundle.manifest.input)]
+        files = [file for path in negatives for file in frames_in(path, classifier.bundle.manifest.input)]
         unlock_with(classifier.gallery, passphrase_file)
         cleared = classifier.gallery.clear(actor) if clear and not files else 0
         erased = classifier.gallery.erase_strangers(actor) if erase else 0
@@ -100,13 +98,3 @@ def calibrate(
         else:
             own = f"; {recognised} of {plural(judged, 'example')} recognised when left out" if judged else ""
             click.echo(f"✓ {promise.false_accept_rate:.4g}: threshold {promise.threshold:.3f}, {promise.reason}{own}")
-
-
-def _frames(path: Path, spec: InputSpec) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in spec.suffixes)
-    if not found:
-        raise DataError(f"There is no {spec.kind} in {path} ({', '.join(sorted(spec.suffixes))}). Check the folder.")
-    yield from found

@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+from edgefew_runtime.gallery import EnrolledExample
+from edgefew_runtime.gallery.records import UNLABELLED
+
 from .options import (
     change_options,
     gallery_option,
@@ -46,13 +49,18 @@ def classes(bundle: Path | None, gallery: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("bundle_and_label", nargs=-1, metavar="[BUNDLE] [CLASS]")
 @click.option("--strangers", is_flag=True, help="List the strangers, given to `edgefew calibrate`, instead of a class.")
+@click.option("--unlabelled", is_flag=True, help="List what was given to `edgefew refine` instead of a class.")
 @gallery_option
 @json_option
-def examples(bundle_and_label: tuple[str, ...], strangers: bool, gallery: Path, as_json: bool) -> None:
+def examples(
+    bundle_and_label: tuple[str, ...], strangers: bool, unlabelled: bool, gallery: Path, as_json: bool
+) -> None:
     """List the examples of a class and the rejected ones, each with the number that `forget --example` takes."""
-    bundle, labels = split_bundle(bundle_and_label, 0 if strangers else 1)
+    if strangers and unlabelled:
+        raise click.UsageError("--strangers does not go with --unlabelled. Give one of them.")
+    bundle, labels = split_bundle(bundle_and_label, 0 if strangers or unlabelled else 1)
     with open_gallery(gallery, bundle) as opened:
-        held = opened.examples(None if strangers else labels[0])
+        held = opened.examples(None if strangers else UNLABELLED if unlabelled else labels[0])
     for example in held:
         if as_json:
             print_json(example.to_dict())
@@ -90,9 +98,9 @@ def forget(
             if erase:
                 document["same_picture"] = [other.id for other in others]
             done = "erased" if erase else "forgotten"
-            text = f"{removed.label or 'a stranger'}: example {example} {done} ({removed.source})"
+            text = f"{_shown(removed)}: example {example} {done} ({removed.source})"
             for other in others:
-                text += f"\n  the same picture is also example {other.id}: {other.label or 'a stranger'}"
+                text += f"\n  the same picture is also example {other.id}: {_shown(other)}"
         else:
             (label,) = labels
             count = (opened.erase if erase else opened.forget)(label, actor)
@@ -119,3 +127,7 @@ def rename(
         print_json({"label": to, "was": label})
     else:
         click.echo(f"{label} is now {to}")
+
+
+def _shown(example: EnrolledExample) -> str:
+    return example.label or ("a stranger" if example.label is None else "unlabelled")

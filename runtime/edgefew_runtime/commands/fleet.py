@@ -49,7 +49,8 @@ def merge(packs: tuple[Path, ...], gallery: Path, actor: str, passphrase_file: P
 
     An example that is there already is not counted again, and the order does not matter. Where a picture is of one
     class here and of another there, or a stranger, nothing of that pack is merged and the conflict is named. A
-    gallery brings its strangers (given to `edgefew calibrate`) too; a class pack has none.
+    gallery brings its strangers (given to `edgefew calibrate`) and what is unlabelled (`edgefew refine`) too; a class
+    pack has neither.
     """
     for pack in packs:
         with open_gallery(pack, None) as other, Gallery(gallery, other.bundle_id, other.dimension) as target:
@@ -60,7 +61,9 @@ def merge(packs: tuple[Path, ...], gallery: Path, actor: str, passphrase_file: P
         else:
             rejected = _listed({f"not {label}": count for label, count in merged.rejected.items()})
             strangers = [plural(merged.strangers, "stranger")] if merged.strangers else []
-            click.echo(f"{pack}: {', '.join([*_listed(merged.added), *rejected, *strangers]) or 'nothing new'}")
+            unlabelled = [f"{merged.unlabelled} unlabelled"] if merged.unlabelled else []
+            new = [*_listed(merged.added), *rejected, *strangers, *unlabelled]
+            click.echo(f"{pack}: {', '.join(new) or 'nothing new'}")
 
 
 def _listed(classes: dict[str, int]) -> list[str]:

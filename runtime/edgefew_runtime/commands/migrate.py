@@ -59,6 +59,8 @@ def migrate(
     click.echo(
         f"{new_gallery}: {plural(result.examples, 'example')} of {result.classes} class"
         f"{'es' * (result.classes != 1)}, {plural(result.strangers, 'stranger')} to calibrate with"
+        + f", {result.unlabelled} unlabelled to refine with"
+        * bool(result.unlabelled)
     )
     if result.before is not None and result.after is not None:
         click.echo(f"  recognised when left out: {result.before:.1%} before, {result.after:.1%} now")

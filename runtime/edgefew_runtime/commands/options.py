@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +12,9 @@ import click
 
 from edgefew_runtime.bundle import Bundle
 from edgefew_runtime.classifier import Classifier
-from edgefew_runtime.errors import GalleryFormatError
+from edgefew_runtime.errors import DataError, GalleryFormatError
 from edgefew_runtime.gallery import Gallery
+from edgefew_runtime.input_spec import InputSpec
 from edgefew_runtime.loading import AUTO
 from edgefew_runtime.regular_file import shown
 
@@ -109,6 +110,21 @@ def given_frames(files: tuple[Path, ...], texts: tuple[str, ...], classifier: Cl
     if not files and not texts:
         raise click.UsageError("Missing argument 'FILES...'." + " Or give a --text." * (spec.kind == "text"))
     return [*files, *texts]
+
+
+def frames_in(path: Path, spec: InputSpec) -> Iterator[Path]:
+    """The frames of a folder and of those in it, or the one frame that the path names.
+
+    Raises:
+        DataError: there is none in the folder.
+    """
+    if not path.is_dir():
+        yield path
+        return
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in spec.suffixes)
+    if not found:
+        raise DataError(f"There is no {spec.kind} in {path} ({', '.join(sorted(spec.suffixes))}). Check the folder.")
+    yield from found
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -37,11 +37,13 @@ def export_state(state_file: Path, gallery: Path, as_json: bool) -> None:
     """Write the classes of a gallery to a new file STATE, for a host in another language.
 
     It holds names, sums, counts, embeddings and the names of their sources, no pictures. What a class is not
-    (`edgefew reject`) and strangers (`edgefew calibrate`) stay behind: the file has no place for them.
+    (`edgefew reject`), strangers (`edgefew calibrate`) and what is unlabelled (`edgefew refine`) stay behind: the file
+    has no place for them.
     """
     with open_gallery(gallery, None) as opened:
         exported = HostState.of(opened)
         rejected, strangers = sum(entry.rejected for entry in opened.classes()), len(opened.strangers())
+        unlabelled = len(opened.unlabelled())
     write_state(exported, state_file)
     classes = {label: len(examples) for label, examples in exported.content.items()}
     if as_json:
@@ -51,12 +53,14 @@ def export_state(state_file: Path, gallery: Path, as_json: bool) -> None:
                 "classes": classes,
                 "rejected_left_behind": rejected,
                 "strangers_left_behind": strangers,
+                "unlabelled_left_behind": unlabelled,
             }
         )
         return
     click.echo(f"{state_file}: {_listed(classes) or 'empty'}")
-    if rejected or strangers:
-        click.echo(f"  left behind: {rejected} rejected, {plural(strangers, 'stranger')}")
+    if rejected or strangers or unlabelled:
+        shown = f"{rejected} rejected, {plural(strangers, 'stranger')}, {unlabelled} unlabelled"
+        click.echo(f"  left behind: {shown}")
 
 
 @state.command("import")

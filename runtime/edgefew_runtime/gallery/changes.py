@@ -16,9 +16,9 @@ from .records import Example
 if TYPE_CHECKING:
     import sqlite3
 
-UNDOABLE = frozenset({"calibrate", "clear", "enroll", "forget", "keep", "merge", "reject", "remove", "rename"})
+_ADDING = frozenset({"calibrate", "enroll", "keep", "merge", "refine", "reject"})
 
-_ADDING = frozenset({"calibrate", "enroll", "keep", "merge", "reject"})
+UNDOABLE = _ADDING | {"clear", "forget", "remove", "rename"}
 
 _IN_PLACE = """removed_by IS NULL AND added_by != ? AND EXISTS (
     SELECT 1 FROM example AS new WHERE new.added_by = ? AND new.source_sha256 = example.source_sha256

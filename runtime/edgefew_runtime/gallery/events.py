@@ -40,8 +40,8 @@ class Event:
     Attributes:
         id: 1, 2, 3, … without gaps.
         at: UTC, ISO 8601.
-        kind: "create", "enroll", "reject", "calibrate", "keep", "merge", "migrate", "forget", "remove", "clear",
-            "rename", "erase", "undo", "lock" or "remove_lock".
+        kind: "create", "enroll", "reject", "calibrate", "refine", "keep", "merge", "migrate", "forget", "remove",
+            "clear", "rename", "erase", "undo", "lock" or "remove_lock".
         actor: who did it, as the caller said.
         undoes: for an undo, the event that it undid.
         payload: what was done: the class, and for each example its source and hashes.
@@ -76,15 +76,17 @@ class Event:
         label = self.payload.get("label", "")
         if self.kind == "rename":
             return f"rename {label} to {self.payload['to']}"
+        if self.kind == "refine" or (self.kind == "clear" and "unlabelled" in self.payload):
+            return f"{self.kind} ({self.payload['unlabelled']} unlabelled)"
         if self.kind in ("calibrate", "clear"):
             number = self.payload["strangers"]
             return f"{self.kind} ({number} stranger{'s' * (number != 1)})"
-        if self.kind == "erase" and self.payload["class"] is None:
-            label = "strangers"
+        if self.kind == "erase" and not label:
+            label = "strangers" if self.payload["class"] is None else "what is unlabelled"
         if self.kind == "erase" and "example" in self.payload:
             return f"erase example {self.payload['example']} of {label}"
         if self.kind == "keep":
-            number, of = self.payload["frames"], label or "strangers"
+            number, of = self.payload["frames"], label or self.payload.get("of", "strangers")
             return f"keep {number} frame{'s' * (number != 1)} of {of}"
         if self.kind == "undo":
             return f"undo event {self.undoes} ({self.payload['undid']} {label}".rstrip() + ")"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from ..errors import ClassConflictError
 from . import queries
 from .embeddings import to_blob
-from .records import Example
+from .records import UNLABELLED, Example
 
 if TYPE_CHECKING:
     import sqlite3
 
 Content = Mapping["str | None", Sequence[Example]]
-"""The examples of each class, by its name; of strangers under None."""
+"""The examples of each class, by its name; strangers under None, what is unlabelled under its own name."""
 
 _Place = tuple["str | None", bool]
 """The class that a picture is of, or (True) is not; None and True for a stranger."""
@@ -25,7 +25,10 @@ _NAMED = 3
 def content(db: sqlite3.Connection, dimension: int) -> dict[str | None, list[Example]]:
     """All that stands in a gallery, also what a class is not that has no example now."""
     rows = db.execute("SELECT DISTINCT label FROM class JOIN example ON class.id = class_id WHERE removed_by IS NULL")
-    ids = {label: queries.find(db, label, forgotten_too=True) for (label,) in rows.fetchall()}
+    ids = {
+        label: queries.pool(db) if label == UNLABELLED else queries.find(db, label, forgotten_too=True)
+        for (label,) in rows.fetchall()
+    }
     return {label: queries.content(db, class_id, dimension) for label, class_id in [*ids.items(), (None, None)]}
 
 

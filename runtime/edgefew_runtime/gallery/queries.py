@@ -12,7 +12,7 @@ from .. import head
 from ..errors import ClassConflictError, UnknownClassError
 from . import locking
 from .embeddings import from_blobs, from_sums, sha256, to_blob
-from .records import EnrolledExample, Example, check_label
+from .records import UNLABELLED, EnrolledExample, Example, Unlabelled, check_label
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,6 +51,27 @@ def find(db: sqlite3.Connection, label: str, forgotten_too: bool = False) -> int
         shown = [repr(name) for (name,) in rows[:8]] + ["…"] * (len(rows) > 8)
         raise UnknownClassError(f"No class {label!r} is enrolled. Enrolled: {', '.join(shown) or 'none'}.")
     return int(row[0])
+
+
+def pool(db: sqlite3.Connection) -> int:
+    """The number under which unlabelled examples stand; that of no class where there never were any."""
+    row = db.execute("SELECT id FROM class WHERE label = ?", (UNLABELLED,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def unlabelled(db: sqlite3.Connection, dimension: int) -> Unlabelled | None:
+    """What there is to refine with. Its order is that of the bytes, so that it is the same however galleries merged."""
+    rows = db.execute(
+        "SELECT embedding FROM example WHERE class_id = ? AND removed_by IS NULL AND NOT EXISTS (SELECT 1 FROM example "
+        "AS own WHERE own.source_sha256 = example.source_sha256 AND NOT own.negative AND own.removed_by IS NULL) "
+        "ORDER BY embedding",
+        (pool(db),),
+    ).fetchall()
+    if not rows:
+        return None
+    parts = [from_sums([row[3] for row in part], dimension).astype(np.float32) for part in classes(db)]
+    sums = np.concatenate(parts) if parts else np.empty((0, dimension), np.float32)
+    return Unlabelled(from_blobs([blob for (blob,) in rows], dimension), sums)
 
 
 def new_ones(db: sqlite3.Connection, class_id: int | None, examples: Sequence[Example]) -> list[bool]:
@@ -110,7 +131,7 @@ def examples(
         (forgotten_too, value),
     )
     return [
-        EnrolledExample(number, label, source, digest, at, bool(negative) and label is not None, bool(kept))
+        EnrolledExample(number, label, source, digest, at, bool(negative and label), bool(kept))
         for number, label, source, digest, at, negative, kept in rows
     ]
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..new_file import new_file
 from . import events, queries
 from .embeddings import from_sums
-from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Task, check_label
+from .records import UNLABELLED, EnrolledClass, EnrolledExample, Example, GalleryState, Task, check_label
 
 if TYPE_CHECKING:
     from .database import Database
@@ -59,15 +59,20 @@ class GalleryReader:
             ids, labels, counts, prototypes = queries.prototypes(db, self.dimension)
             rejected = queries.rejected(db, ids, self.dimension)
             numbers, strangers = queries.strangers(db, self.dimension)
-        return Task(tuple(labels), prototypes, counts, rejected, strangers, numbers)
+            unlabelled = queries.unlabelled(db, self.dimension)
+        return Task(tuple(labels), prototypes, counts, rejected, strangers, numbers, unlabelled)
 
     def examples(self, label: str | None) -> list[EnrolledExample]:
         """The examples of a class, the rejected ones too, oldest first; the strangers for None.
+
+        For `UNLABELLED`, what was given to refine with.
 
         Raises:
             UnknownClassError: no class of that name is enrolled.
         """
         with self._database.reading() as db:
+            if label == UNLABELLED:
+                return queries.examples(db, "class_id = ?", queries.pool(db))
             return queries.examples(db, "class_id IS ?", None if label is None else queries.find(db, label))
 
     def example(self, number: int) -> EnrolledExample:
@@ -100,6 +105,11 @@ class GalleryReader:
         """What was given to calibrate with, oldest first."""
         with self._database.reading() as db:
             return queries.content(db, None, self.dimension)
+
+    def unlabelled(self) -> list[Example]:
+        """What was given to refine with, oldest first."""
+        with self._database.reading() as db:
+            return queries.content(db, queries.pool(db), self.dimension)
 
     def frame(self, source_sha256: str) -> bytes | None:
         """The frame kept of a picture (`unpack_frame`); None if it was not kept."""

@@ -15,6 +15,9 @@ from ..head import Embeddings, Sums
 MAX_LABEL = 200
 """Characters in a class's name."""
 
+UNLABELLED = ""
+"""Under this name, which no class can have, stands what was given to refine with; it is in no sum."""
+
 _JOINERS = "\u200c\u200d"
 
 
@@ -26,7 +29,8 @@ class Example:
         embedding: float32 [d], unit length, on the grid (`head.to_grid`).
         source: the file's name, or what else tells a person where it came from.
         source_sha256: hash of what was given; the same source is not counted twice in a class.
-        negative: in no sum: rejected, which is what the class is not, or a stranger, which is of no class.
+        negative: in no sum: rejected, which is what the class is not; a stranger, which is of no class; or unlabelled,
+            which may be of any.
         frame: the picture itself (`kept_frames.pack`), if it is to be kept.
     """
 
@@ -77,7 +81,8 @@ class EnrolledExample:
 
     Attributes:
         id: its number.
-        label: its class; None for a stranger, which was given to calibrate with.
+        label: its class; None for a stranger, which was given to calibrate with; `UNLABELLED` for what was given to
+            refine with.
         source: where it came from.
         source_sha256: hash of what was given.
         enrolled_at: when (UTC).
@@ -106,11 +111,13 @@ class Merged:
         added: of each class that grew, how many examples were new to it.
         strangers: how many strangers were new.
         rejected: of each class of which it is known better what it is not, how many of these pictures were new.
+        unlabelled: how many of what was given to refine with were new.
     """
 
     added: dict[str, int]
     strangers: int
     rejected: dict[str, int] = field(default_factory=dict)
+    unlabelled: int = 0
 
     def to_dict(self) -> dict[str, dict[str, int] | int]:
         """As `edgefew merge --json` prints it."""
@@ -133,6 +140,20 @@ class GalleryState:
 
 
 @dataclass(frozen=True)
+class Unlabelled:
+    """Embeddings to refine prototypes with, and what these are made of.
+
+    Attributes:
+        embeddings: float32 [u, d], in an order of their own, not that in which they came; without those whose picture
+            is enrolled in a class meanwhile.
+        sums: float32 [c, d], of each class's embeddings.
+    """
+
+    embeddings: Embeddings
+    sums: Embeddings
+
+
+@dataclass(frozen=True)
 class Task:
     """The task that the gallery defines, ready to classify with.
 
@@ -143,6 +164,7 @@ class Task:
         rejected: for each class (by index) that has rejected examples: its own [k, d] and the rejected ones [m, d].
         strangers: float32 [s, d], embeddings of what is of no class, given to calibrate with.
         stranger_ids: `s` numbers of the examples that they are; empty where the strangers come from no gallery.
+        unlabelled: what there is to refine the prototypes with; None where there is nothing.
     """
 
     labels: tuple[str, ...]
@@ -151,6 +173,7 @@ class Task:
     rejected: Mapping[int, tuple[Embeddings, Embeddings]]
     strangers: Embeddings
     stranger_ids: tuple[int, ...] = ()
+    unlabelled: Unlabelled | None = None
 
     @property
     def shots(self) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from ..new_file import new_file
 from . import events, locking, merging, queries
 from .changes import UNDOABLE, Change, Group
 from .reading import GalleryReader
-from .records import EnrolledExample, Example, Merged, Stored, check_label
+from .records import UNLABELLED, EnrolledExample, Example, Merged, Stored, check_label
 
 Clock = Callable[[], datetime]
 
@@ -139,14 +139,40 @@ class Gallery(GalleryReader):
         with self._writing(actor) as change:
             return self._clear(change)
 
+    def refine(self, unlabelled: Sequence[Example], actor: str = "", *, replace: bool = False) -> Stored:
+        """Keep embeddings of no known class, to refine the prototypes with; tells what was new.
+
+        The sums of the classes stay as they are: `Refinement.refine` makes refined ones of them when they are read. An
+        unlabelled picture that is enrolled too, before or after, counts where it is enrolled.
+
+        Args:
+            unlabelled: the embeddings, and frames that come with them.
+            actor: who does it, for the log.
+            replace: take out those that were given before, in the same transaction; in the log, and for `undo`, that is
+                an event of its own.
+        """
+        with self._writing(actor) as change:
+            pool = change.class_id(UNLABELLED)
+            if replace:
+                self._clear(change, pool)
+            kept = [dataclasses.replace(example, negative=True) for example in unlabelled]
+            return self._add_new(change, "refine", pool, UNLABELLED, kept)
+
+    def clear_unlabelled(self, actor: str = "") -> int:
+        """Take out all that was given to refine with; gives how many there were. `undo` brings them back."""
+        with self._writing(actor) as change:
+            return self._clear(change, queries.pool(change.db))
+
     @staticmethod
-    def _clear(change: Change) -> int:
+    def _clear(change: Change, pool: int | None = None) -> int:
+        """Take out the strangers, or what stands under the number of the unlabelled ones."""
         (number,) = change.db.execute(
-            "SELECT count(*) FROM example WHERE class_id IS NULL AND removed_by IS NULL"
+            "SELECT count(*) FROM example WHERE class_id IS ? AND removed_by IS NULL", (pool,)
         ).fetchone()
         if number:
-            event = change.log("clear", {"label": "", "class": None, "strangers": number})
-            change.take_out("class_id IS ?", None, event)
+            what = "strangers" if pool is None else "unlabelled"
+            event = change.log("clear", {"label": "", "class": pool, what: number})
+            change.take_out("class_id IS ?", pool, event)
         return int(number)
 
     def forget(self, label: str, actor: str = "") -> int:
@@ -193,7 +219,9 @@ class Gallery(GalleryReader):
             change.db.execute("UPDATE class SET label = ? WHERE id = ?", (to, class_id))
 
     def merge(self, other: Gallery, actor: str = "") -> Merged:
-        """Add all that stands in the other gallery: classes, what they are not, and strangers; tells what was new.
+        """Add all that stands in the other gallery; tells what was new.
+
+        Classes, what they are not, strangers, and what is unlabelled.
 
         Each is a set of pictures, so the order in which galleries are merged does not matter, to the bit.
 
@@ -223,11 +251,11 @@ class Gallery(GalleryReader):
                 if chosen:
                     added.append((class_id, label, chosen))
             if added:
-                names = ", ".join("strangers" if label is None else label for _, label, _ in added)
+                names = ", ".join("strangers" if label is None else label or "unlabelled" for _, label, _ in added)
                 change.add("merge", {"label": names}, added, replaced)
-        strangers = new.pop(None)[True]
+        strangers, unlabelled = new.pop(None)[True], new.pop(UNLABELLED, {True: 0})[True]
         grown, denied = ({str(label): n[side] for label, n in new.items() if n[side]} for side in (False, True))
-        return Merged(grown, strangers, denied)
+        return Merged(grown, strangers, denied, unlabelled)
 
     def share(self, pack: str | Path, labels: Sequence[str] | None = None, actor: str = "") -> dict[str, int]:
         """Write a class pack: a new gallery with some of the classes, for `merge`; gives how many examples of each.
@@ -260,6 +288,7 @@ class Gallery(GalleryReader):
         old: Gallery,
         content: Mapping[str, Iterable[Example]],
         strangers: Iterable[Example],
+        unlabelled: Iterable[Example],
         actor: str = "",
     ) -> None:
         """Enroll what another bundle's gallery held, embedded anew, in one transaction; its lock comes with it.
@@ -269,6 +298,7 @@ class Gallery(GalleryReader):
             content: its classes, with embeddings of this gallery's bundle. They are taken one by one, and no frame is
                 held longer than that.
             strangers: its strangers, likewise.
+            unlabelled: what it refined with, likewise.
             actor: who does it, for the log.
         """
         with old._database.reading() as db:
@@ -277,14 +307,15 @@ class Gallery(GalleryReader):
         with self._writing(actor) as change:
             groups: list[Group] = []
             kept: dict[str, None] = {}
-            for label, examples in [*content.items(), (None, strangers)]:
+            for label, examples in [*content.items(), (UNLABELLED, unlabelled), (None, strangers)]:
                 taken = []
                 for example in examples:
                     if example.frame is not None:
                         change.store_frame(example)
                         kept[example.source_sha256] = None
                     taken.append(dataclasses.replace(example, frame=None))
-                groups.append((None if label is None else change.class_id(label), label, taken))
+                if taken or label is None:
+                    groups.append((None if label is None else change.class_id(label), label, taken))
             payload = {"label": "", "bundle_id": old.bundle_id, "event": last.id, "event_sha256": last.sha256}
             change.mark_kept(list(kept), change.add("migrate", payload, groups))
             if lock is not None:
@@ -332,6 +363,16 @@ class Gallery(GalleryReader):
         """
         with self._writing(actor) as change:
             erased = change.erase({"label": ""}, None)
+        self._database.empty_log_file()
+        return erased
+
+    def erase_unlabelled(self, actor: str = "") -> int:
+        """Delete all that was given to refine with and its kept frames from the disk, what was cleared earlier too.
+
+        Gives how many. Cannot be undone.
+        """
+        with self._writing(actor) as change:
+            erased = change.erase({"label": UNLABELLED}, queries.pool(change.db))
         self._database.empty_log_file()
         return erased
 
@@ -419,12 +460,15 @@ class Gallery(GalleryReader):
         new = queries.new_ones(change.db, class_id, examples)
         places = queries.unkept(change.db, examples)
         added = list(compress(examples, new))
-        payload: dict[str, Any] = {"label": label or ""} | ({} if class_id is not None else {"strangers": len(added)})
+        payload: dict[str, Any] = {"label": label or ""}
+        if not label:
+            payload["strangers" if label is None else "unlabelled"] = len(added)
         if added or places:
             if added:
                 event = change.add(kind, payload, [(class_id, label, added)])
             else:
-                event = change.log("keep", {"label": label or "", "frames": len(places)})
+                of = {"of": "what is unlabelled"} if label == UNLABELLED else {}
+                event = change.log("keep", {"label": label or "", "frames": len(places)} | of)
             for place in places:
                 change.store_frame(examples[place])
             change.mark_kept([examples[place].source_sha256 for place in places], event)

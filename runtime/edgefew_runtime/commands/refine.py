@@ -1,0 +1,123 @@
+"""`edgefew refine`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgefew_runtime.bundle import Bundle
+from edgefew_runtime.classifier import Classifier
+from edgefew_runtime.operating_point import is_number
+from edgefew_runtime.refinement import REFINE
+
+from .options import (
+    bundle_argument,
+    frames_in,
+    frames_options,
+    gallery_option,
+    plural,
+    print_json,
+    require_gallery,
+    show_frames_added,
+    text_option,
+    unlock_with,
+)
+
+_REPORTED = ("unlabelled", "gain", "gain_ci95")
+_SHOWN = 20
+"""Classes of a large gallery that people are told of, those first that take most."""
+
+
+@click.command()
+@bundle_argument
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@text_option
+@gallery_option
+@click.option(
+    "--clear", is_flag=True, help="Take out what was given before: all or nothing with the new ones. `undo` reverts it."
+)
+@click.option("--erase", is_flag=True, help="Delete what was given before from the disk. This cannot be undone.")
+@frames_options
+def refine(
+    bundle: Path,
+    files: tuple[Path, ...],
+    texts: tuple[str, ...],
+    gallery: Path,
+    clear: bool,
+    erase: bool,
+    keep_frames: bool,
+    actor: str,
+    passphrase_file: Path | None,
+    provider: str,
+    variant: str,
+    as_json: bool,
+) -> None:
+    """Refine the enrolled classes by unlabelled FILES or folders: frames of this site whose class nobody said.
+
+    Each counts in the classes that it resembles, by how much it does, or in none. The choice between the classes then
+    follows; whether a frame is known stays with the enrolled examples, and so does what is promised. Without FILES, say
+    what there is. `edgefew undo` takes back what was given last.
+    """
+    if erase and (files or texts or clear):
+        raise click.UsageError("--erase goes alone. Erase first, then give the new ones.")
+    require_gallery(gallery)
+    with Classifier.open(bundle, gallery, provider=provider, variant=variant) as classifier:
+        store, spec = classifier.gallery, classifier.bundle.manifest.input
+        unlock_with(store, passphrase_file)
+        if texts and spec.kind != "text":
+            raise click.UsageError(f"--text was given; this bundle takes {spec.noun}s. Name files.")
+        given: list[Path | str] = [file for path in files for file in frames_in(path, spec)] + list(texts)
+        taken_out = 0
+        if erase or (clear and not given):
+            taken_out = (store.erase_unlabelled if erase else store.clear_unlabelled)(actor)
+        result = classifier.refine(given, actor, keep_frames=keep_frames, replace=clear) if given else None
+        taken, of_no_class = classifier.refined()
+        held, gained = len(store.unlabelled()), _reported(classifier.bundle)
+    if as_json:
+        print_json(
+            {
+                "accepted": [] if result is None else list(result.accepted),
+                "skipped": [] if result is None else list(result.skipped),
+                "frames_added": 0 if result is None else result.frames_added,
+                "taken_out": taken_out,
+                "unlabelled": held,
+                "taken": taken,
+                "of_no_class": of_no_class,
+                "reported": None if gained is None else dict(zip(_REPORTED, gained, strict=True)),
+            }
+        )
+        return
+    if result is not None:
+        click.echo(f"{len(result.accepted)} unlabelled added, {held} in all")
+        for name in result.skipped:
+            click.echo(f"  skipped, there already: {name}")
+        show_frames_added(result.frames_added)
+    elif clear or erase:
+        click.echo(f"{taken_out} unlabelled {'erased' if erase else 'taken out'}")
+    else:
+        click.echo(f"{held} unlabelled")
+    if held:
+        most = sorted(taken.items(), key=lambda entry: -entry[1])
+        for label, count in most[:_SHOWN]:
+            click.echo(f"  {label}: as {count:.1f} more example{'s' * (round(count, 1) != 1)}")
+        if rest := most[_SHOWN:]:
+            click.echo(f"  {len(rest)} other classes: as {sum(count for _, count in rest):.1f}")
+        click.echo(f"  of no class: {of_no_class:.1f}")
+    if result is not None and gained is None:
+        click.echo("  ! the bundle's report does not say whether refining gains; its frames to prove on were too few")
+    elif result is not None and gained is not None:
+        number, gain, ci95 = gained
+        mark, of = "✓" if gain > ci95 else "!", plural(number, "unlabelled frame")
+        click.echo(f"  {mark} by the bundle's report, with {of} of each class: {gain:+.1%} ± {ci95:.1%} at one example")
+
+
+def _reported(bundle: Bundle) -> tuple[int, float, float] | None:
+    """How many unlabelled frames of each class gain how much, give or take, by the bundle's report; None if unsaid."""
+    told = bundle.report().get(REFINE)
+    values: list[Any] = [told.get(name) if isinstance(told, dict) else None for name in _REPORTED]
+    if not all(is_number(value) for value in values):
+        return None
+    number, gain, ci95 = values
+    return int(number), float(gain), float(ci95)
