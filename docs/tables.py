@@ -259,8 +259,9 @@ def refine_table(result: Mapping[str, Any]) -> str:
             alone = next(gain["without"] for gain in gains if gain is not None)
             mean = f"{alone['accuracy']:.1%} ± {alone['ci95']:.1%}"
             rows.append(f"| {row['model']} | {shot} | {unlabelled} | {mean} | {' | '.join(shown)} |")
+    episodes = result["rows"][0]["episodes"]
     return "\n".join(rows) + (
-        f"\n\n{result['way']}-way, {result['queries']} queries of each class, {result['rows'][0]['episodes']} episodes, seed "
+        f"\n\n{result['way']}-way, {result['queries']} queries of each class, {episodes} episodes, seed "
         f"{result['seed']}. Points gained over the support alone on the same queries, paired. A dash: too few classes "
         "have that many frames. Raw figures: [benchmarks/refine.json](benchmarks/refine.json)."
     )
