@@ -54,7 +54,10 @@ def test_every_command_has_a_page_with_its_help_and_an_example() -> None:
         assert f"```console\n$ {words} " in by_hand, f"{page.name} has no example"
 
 
-NAMES = "blood_cells device hallucinate heart_beats medical_bedside medical_laboratory refine spoken_digits training unknown"
+NAMES = (
+    "blood_cells device hallucinate heart_beats medical_bedside medical_laboratory "
+    "refine spoken_digits training unknown"
+)
 
 
 @pytest.mark.parametrize("name", NAMES.split())
