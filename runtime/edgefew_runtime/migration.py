@@ -13,7 +13,6 @@ from .classifier import Classifier
 from .errors import MigrationError
 from .frames import FrameLike
 from .gallery import EnrolledExample, Example, Gallery, unpack_frame
-from .gallery.records import UNLABELLED
 from .leave_one_out import leave_one_out
 from .new_file import new_file
 
@@ -75,7 +74,8 @@ def migrate(
         if problems := old.problems():
             raise MigrationError(f"The old gallery is not migrated: {'; '.join(problems)}. Restore a copy.")
         content, strangers, unlabelled = old.content(), old.strangers(), old.unlabelled()
-        _refuse_missing([entry for label in (*content, UNLABELLED, None) for entry in old.examples(label)])
+        held = [entry for label in (*content, None) for entry in old.examples(label)]
+        _refuse_missing(held + old.unlabelled_examples())
         before = leave_one_out(content).accuracy()
         total = sum(map(len, content.values())) + len(strangers) + len(unlabelled)
         done = itertools.count(1)

@@ -56,8 +56,10 @@ class GalleryMachine(RuleBasedStateMachine):
     def change(self, key: int | None, *sides: frozenset[int], label: str | None = None) -> None:
         self.history.append(dict(self.model))
         self.model[key] = (self.sides(key)[0] if label is None else label, *sides)
-        name = None if key is None else self.sides(key)[0]
-        held = self.gallery.examples(name) if not name or sides[0] else []
+        if key is not None and self.named[key] == UNLABELLED:
+            held = self.gallery.unlabelled_examples()
+        else:
+            held = self.gallery.examples(None if key is None else self.sides(key)[0]) if key is None or sides[0] else []
         self.pictures |= {example.id: (key, int(example.source)) for example in held}
 
     @rule(label=LABELS, numbers=PICTURES)
@@ -144,7 +146,8 @@ class GalleryMachine(RuleBasedStateMachine):
                 self.gallery.undo()
 
     def standing(self) -> list[int]:
-        return [e.id for label in [None, UNLABELLED, *self.enrolled()] for e in self.gallery.examples(label)]
+        held = [e for label in [None, *self.enrolled()] for e in self.gallery.examples(label)]
+        return [e.id for e in held + self.gallery.unlabelled_examples()]
 
     @precondition(lambda self: self.standing())
     @rule(data=st.data())

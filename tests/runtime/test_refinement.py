@@ -77,8 +77,8 @@ def test_sums_and_what_is_shown_of_classes_stay_as_they_are(tmp_path: Path) -> N
         assert gallery.refine([example(4)]).new == (False,)
         assert (snapshot(gallery), gallery.classes(), gallery.task().prototypes.tobytes()) == before
         assert [entry.source for entry in gallery.content()["stop"]] == ["1.png", "2.png"]
-        assert [entry.label for entry in gallery.examples(UNLABELLED)] == [UNLABELLED, UNLABELLED]
-        assert not gallery.examples(UNLABELLED)[0].rejected
+        assert [entry.label for entry in gallery.unlabelled_examples()] == [UNLABELLED, UNLABELLED]
+        assert not gallery.unlabelled_examples()[0].rejected
         assert not gallery.problems()
 
 
@@ -94,7 +94,7 @@ def test_each_change_of_what_is_unlabelled_can_be_undone() -> None:
         assert names(gallery) == []
         gallery.undo()
         assert names(gallery) == ["2.png", "3.png"]
-        gallery.remove(gallery.examples(UNLABELLED)[0].id)
+        gallery.remove(gallery.unlabelled_examples()[0].id)
         assert names(gallery) == ["3.png"]
         gallery.undo()
         assert gallery.clear_unlabelled() == 2
@@ -190,12 +190,13 @@ def test_no_class_can_have_its_name() -> None:
         gallery.refine([example(1)])
         with pytest.raises(LabelError):
             gallery.enroll(UNLABELLED, [example(2)])
-        with pytest.raises(LabelError):
-            gallery.forget(UNLABELLED)
+        for asked in (gallery.forget, gallery.examples, gallery.erase):
+            with pytest.raises(LabelError):
+                asked(UNLABELLED)
 
 
 def names(gallery: Gallery) -> list[str]:
-    return [entry.source for entry in gallery.examples(UNLABELLED)]
+    return [entry.source for entry in gallery.unlabelled_examples()]
 
 
 FIGURES = (50, 51, 52)

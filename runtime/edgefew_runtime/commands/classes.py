@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from edgefew_runtime.gallery import EnrolledExample
-from edgefew_runtime.gallery.records import UNLABELLED
 
 from .options import (
     change_options,
@@ -60,7 +59,7 @@ def examples(
         raise click.UsageError("--strangers does not go with --unlabelled. Give one of them.")
     bundle, labels = split_bundle(bundle_and_label, 0 if strangers or unlabelled else 1)
     with open_gallery(gallery, bundle) as opened:
-        held = opened.examples(None if strangers else UNLABELLED if unlabelled else labels[0])
+        held = opened.unlabelled_examples() if unlabelled else opened.examples(None if strangers else labels[0])
     for example in held:
         if as_json:
             print_json(example.to_dict())

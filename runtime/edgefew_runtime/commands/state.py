@@ -59,8 +59,8 @@ def export_state(state_file: Path, gallery: Path, as_json: bool) -> None:
         return
     click.echo(f"{state_file}: {_listed(classes) or 'empty'}")
     if rejected or strangers or unlabelled:
-        shown = f"{rejected} rejected, {plural(strangers, 'stranger')}, {unlabelled} unlabelled"
-        click.echo(f"  left behind: {shown}")
+        more = f", {unlabelled} unlabelled" * bool(unlabelled)
+        click.echo(f"  left behind: {rejected} rejected, {plural(strangers, 'stranger')}{more}")
 
 
 @state.command("import")

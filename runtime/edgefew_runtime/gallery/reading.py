@@ -11,7 +11,7 @@ import numpy as np
 from ..new_file import new_file
 from . import events, queries
 from .embeddings import from_sums
-from .records import UNLABELLED, EnrolledClass, EnrolledExample, Example, GalleryState, Task, check_label
+from .records import EnrolledClass, EnrolledExample, Example, GalleryState, Task, check_label
 
 if TYPE_CHECKING:
     from .database import Database
@@ -65,14 +65,10 @@ class GalleryReader:
     def examples(self, label: str | None) -> list[EnrolledExample]:
         """The examples of a class, the rejected ones too, oldest first; the strangers for None.
 
-        For `UNLABELLED`, what was given to refine with.
-
         Raises:
             UnknownClassError: no class of that name is enrolled.
         """
         with self._database.reading() as db:
-            if label == UNLABELLED:
-                return queries.examples(db, "class_id = ?", queries.pool(db))
             return queries.examples(db, "class_id IS ?", None if label is None else queries.find(db, label))
 
     def example(self, number: int) -> EnrolledExample:
@@ -106,8 +102,13 @@ class GalleryReader:
         with self._database.reading() as db:
             return queries.content(db, None, self.dimension)
 
+    def unlabelled_examples(self) -> list[EnrolledExample]:
+        """What was given to refine with, oldest first; its label is empty."""
+        with self._database.reading() as db:
+            return queries.examples(db, "class_id = ?", queries.pool(db))
+
     def unlabelled(self) -> list[Example]:
-        """What was given to refine with, oldest first."""
+        """What was given to refine with, with its embeddings, oldest first."""
         with self._database.reading() as db:
             return queries.content(db, queries.pool(db), self.dimension)
 
