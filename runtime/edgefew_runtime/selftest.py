@@ -111,11 +111,11 @@ def check_head(enroll: Session, classify: Session, embeddings: head.Embeddings, 
     settings = {"scale": np.asarray(scale, np.float32), "threshold": np.asarray(0, np.float32)}
     probabilities, scores, best, _ = classify.run(inputs | settings)
     our_scores = head.cosine_scores(head.unit(embeddings), head.unit(ours))
-    difference = max(
-        float(np.abs(sums - ours).max()),
-        float(np.abs(scores - our_scores).max()),
-        float(np.abs(probabilities - head.probabilities(our_scores, scale)).max()),
-        float((best == classes - 1).any()),
+    difference = _largest(
+        sums - ours,
+        scores - our_scores,
+        probabilities - head.probabilities(our_scores, scale),
+        np.asarray(best == classes - 1, np.float32),
     )
     if not (accepted.all() and difference <= HEAD_TOLERANCE):
         raise SelfTestError(
@@ -123,6 +123,11 @@ def check_head(enroll: Session, classify: Session, embeddings: head.Embeddings, 
             f"(at most {HEAD_TOLERANCE:.0e} expected). Export the bundle again."
         )
     return difference
+
+
+def _largest(*differences: npt.NDArray[Any]) -> float:
+    """The largest of all values, signs apart; NaN if one is, where `max` may pass over it: so it is above no bound."""
+    return float(np.max([np.abs(difference).max() for difference in differences]))
 
 
 def check_refine(session: Session, embeddings: head.Embeddings, refinement: Refinement) -> float:
@@ -139,8 +144,7 @@ def check_refine(session: Session, embeddings: head.Embeddings, refinement: Refi
     unlabelled = np.concatenate([unlabelled, -unlabelled[:1]])
     seen = session.run({"unlabelled": unlabelled, "sums": sums, "counts": counts})
     ours = refinement.refine(unlabelled, sums, counts)
-    # NaN compares as above every tolerance.
-    difference = max(float(np.abs(theirs - mine).max()) for theirs, mine in zip(seen, ours, strict=True))
+    difference = _largest(*(theirs - mine for theirs, mine in zip(seen, ours, strict=True)))
     if not difference <= HEAD_TOLERANCE:
         raise SelfTestError(
             f"The refine graph differs from the runtime's arithmetic by {difference:.1e} (at most "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from edgefew_runtime import (
 )
 from edgefew_runtime.gallery.records import UNLABELLED
 from edgefew_runtime.refinement import Refinement
-from edgefew_runtime.selftest import check_refine
+from edgefew_runtime.selftest import check_head, check_refine
 from edgefew_runtime.session import OrtSession
 
 from tests.conftest import Cli, draw_class, draw_folder
@@ -277,6 +278,35 @@ def test_a_graph_that_refines_otherwise_is_found(bundle: Path) -> None:
     assert check_refine(session, golden, opened.manifest.refinement) <= 1e-5
     with pytest.raises(SelfTestError, match="refine graph differs"):
         check_refine(session, golden, Refinement(scale=12))
+
+
+class Spoiled(OrtSession):
+    """Gives NaN in one of its outputs."""
+
+    def __init__(self, model: bytes, spoiled: int) -> None:
+        super().__init__(model)
+        self.spoiled = spoiled
+
+    def run(self, inputs: Mapping[str, Any]) -> list[Any]:
+        given = [array.copy() for array in super().run(inputs)]
+        given[self.spoiled][:] = np.nan
+        return given
+
+
+@pytest.mark.parametrize("spoiled", [0, 1])
+def test_a_graph_that_gives_no_numbers_is_found_in_either_output(bundle: Path, spoiled: int) -> None:
+    opened = Bundle.open(bundle)
+    assert opened.manifest.refinement is not None
+    with pytest.raises(SelfTestError, match="differs from the runtime's arithmetic by nan"):
+        check_refine(Spoiled(opened.model("refine"), spoiled), opened.golden()[1], opened.manifest.refinement)
+
+
+@pytest.mark.parametrize("spoiled", [0, 1])
+def test_nor_do_the_graphs_of_the_head_pass_with_no_numbers(bundle: Path, spoiled: int) -> None:
+    opened = Bundle.open(bundle)
+    enroll, classify = OrtSession(opened.model("enroll")), Spoiled(opened.model("classify"), spoiled)
+    with pytest.raises(SelfTestError, match="by nan"):
+        check_head(enroll, classify, opened.golden()[1], opened.manifest.scale)
 
 
 @pytest.fixture
