@@ -133,7 +133,7 @@ class Refined:
     frames_added: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As `edgefew refine --json` prints it."""
+        """As a part of what `edgefew refine --json` prints."""
         return asdict(self)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from edgefew_runtime.bundle import Bundle
-from edgefew_runtime.classifier import Classifier
+from edgefew_runtime.classifier import Classifier, Refined
 from edgefew_runtime.operating_point import is_number
 from edgefew_runtime.refinement import REFINE
 
@@ -17,6 +17,7 @@ from .options import (
     frames_in,
     frames_options,
     gallery_option,
+    given_frames,
     plural,
     print_json,
     require_gallery,
@@ -66,30 +67,27 @@ def refine(
     with Classifier.open(bundle, gallery, provider=provider, variant=variant) as classifier:
         store, spec = classifier.gallery, classifier.bundle.manifest.input
         unlock_with(store, passphrase_file)
-        if texts and spec.kind != "text":
-            raise click.UsageError(f"--text was given; this bundle takes {spec.noun}s. Name files.")
-        given: list[Path | str] = [file for path in files for file in frames_in(path, spec)] + list(texts)
+        found = tuple(file for path in files for file in frames_in(path, spec))
+        given = given_frames(found, texts, classifier) if found or texts else []
         taken_out = 0
         if erase or (clear and not given):
             taken_out = (store.erase_unlabelled if erase else store.clear_unlabelled)(actor)
-        result = classifier.refine(given, actor, keep_frames=keep_frames, replace=clear) if given else None
-        taken, of_no_class = classifier.refined()
+        if given:
+            result = classifier.refine(given, actor, keep_frames=keep_frames, replace=clear)
+        else:
+            result = Refined((), (), *classifier.refined())
         held, gained = len(store.unlabelled()), _reported(classifier.bundle)
     if as_json:
         print_json(
             {
-                "accepted": [] if result is None else list(result.accepted),
-                "skipped": [] if result is None else list(result.skipped),
-                "frames_added": 0 if result is None else result.frames_added,
+                **result.to_dict(),
                 "taken_out": taken_out,
                 "unlabelled": held,
-                "taken": taken,
-                "of_no_class": of_no_class,
                 "reported": None if gained is None else dict(zip(_REPORTED, gained, strict=True)),
             }
         )
         return
-    if result is not None:
+    if given:
         click.echo(f"{len(result.accepted)} unlabelled added, {held} in all")
         for name in result.skipped:
             click.echo(f"  skipped, there already: {name}")
@@ -99,15 +97,15 @@ def refine(
     else:
         click.echo(f"{held} unlabelled")
     if held:
-        most = sorted(taken.items(), key=lambda entry: -entry[1])
+        most = sorted(result.taken.items(), key=lambda entry: -entry[1])
         for label, count in most[:_SHOWN]:
             click.echo(f"  {label}: as {count:.1f} more example{'s' * (round(count, 1) != 1)}")
         if rest := most[_SHOWN:]:
             click.echo(f"  {len(rest)} other classes: as {sum(count for _, count in rest):.1f}")
-        click.echo(f"  of no class: {of_no_class:.1f}")
-    if result is not None and gained is None:
+        click.echo(f"  of no class: {result.of_no_class:.1f}")
+    if given and gained is None:
         click.echo("  ! the bundle's report does not say whether refining gains; its frames to prove on were too few")
-    elif result is not None and gained is not None:
+    elif given and gained is not None:
         number, gain, ci95 = gained
         mark, of = "✓" if gain > ci95 else "!", plural(number, "unlabelled frame")
         click.echo(f"  {mark} by the bundle's report, with {of} of each class: {gain:+.1%} ± {ci95:.1%} at one example")
