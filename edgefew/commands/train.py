@@ -120,6 +120,12 @@ if TYPE_CHECKING:
 )
 @click.option("--image-size", type=int, help="Images: pixels a side that the network sees. Default: 32.")
 @click.option(
+    "--frame",
+    type=int,
+    help="Images: the network's first layer moves what is drawn to the middle and brings it to one size, at so many "
+    "pixels a side. Default: images are taken as they are.",
+)
+@click.option(
     "--channels", type=int, help="Images: 1 for grey, 3 for colour (default). Signals: as many as the first window has."
 )
 @click.option("--samples", type=int, help="Signals: how many a window is resampled to. Default: 256.")
@@ -257,7 +263,7 @@ def train(
 
 
 _OWN = {
-    "image": ("channels", "image_size"),
+    "image": ("channels", "image_size", "frame"),
     "signal": ("channels", "samples", "normalize", "seconds"),
     "audio": ("seconds", "rate", "bands"),
 }
@@ -277,7 +283,7 @@ def _take_over(start: Checkpoint, kind: str, settings: dict[str, Any]) -> None:
     known = {**start.training["config"], "backbone": start.backbone}
     for name in ("backbone", *_OWN[kind]):
         if settings[name] is None:
-            settings[name] = known[name]
+            settings[name] = known.get(name)
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:

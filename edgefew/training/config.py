@@ -43,6 +43,7 @@ class TrainingConfig:
         group_share: the share of episodes whose classes are of one group, or of as few as have enough, 0 to 1.
         accumulate: batches or episodes of one step in each process; their gradients are averaged.
         image_size: of images, pixels a side that the backbone sees.
+        frame: of images: the network's first layer brings what is drawn to one place and size, at so many pixels a side.
         channels: of images 1 (grey) or 3 (RGB); of signals those of a window.
         samples: of signals, how many a window is resampled to.
         normalize: of signals, a name of `NORMALIZATIONS`; the constants are those of the training classes.
@@ -79,6 +80,7 @@ class TrainingConfig:
     group_share: float = 0.0
     accumulate: int = 1
     image_size: int = 32
+    frame: int | None = None
     channels: int = 3
     samples: int = 256
     normalize: str = "window"
@@ -140,6 +142,10 @@ class TrainingConfig:
             self._check_sound()
         if not 16 <= self.image_size <= 512:
             raise TrainingError(f"--image-size {self.image_size} was given; 16 to 512 was expected.")
+        if self.frame is not None and not (self.kind == "image" and 16 <= self.frame <= self.image_size):
+            raise TrainingError(
+                f"--frame {self.frame} was given; 16 to --image-size, here {self.image_size}, was expected, for images."
+            )
         if self.episodes is not None and self.episodes < 1:
             raise TrainingError(f"--episodes {self.episodes} was given; at least 1 was expected.")
         for name, value in (("minutes", self.minutes), ("learning-rate", self.learning_rate)):

@@ -7,6 +7,7 @@ import torch
 from edgefew_export.backbones import build_backbone
 from edgefew_export.backbones.centred import Centred
 from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
+from edgefew_export.backbones.framed import Framed
 from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import Checkpoint
 from edgefew_export.preprocessing import EmbeddingNetwork
@@ -35,7 +36,9 @@ class Learner(nn.Module):
     def __init__(self, config: TrainingConfig, spec: InputSpec, classes: int, *, bf16: bool = False) -> None:
         super().__init__()
         self.head = build_head(config.head)
-        self.settings = {"centred": True} if self.head.centred else {}
+        self.settings = ({"centred": True} if self.head.centred else {}) | (
+            {} if config.frame is None else {"frame": config.frame}
+        )
         backbone = build_backbone(config.backbone_name(), spec, **self.settings)
         self.network = EmbeddingNetwork(backbone, spec)
         self.pretraining = (
@@ -110,4 +113,6 @@ def _dimension(backbone: nn.Module) -> int:
 
 
 def _inner(backbone: nn.Module) -> nn.Module:
-    return backbone.backbone if isinstance(backbone, Centred) else backbone
+    while isinstance(backbone, Centred | Framed):
+        backbone = backbone.backbone
+    return backbone

@@ -52,9 +52,13 @@ def test_features_have_the_dimension_that_is_said(name: str) -> None:
     assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "centred"), [*((name, False) for name in NAMES), ("resnet8", True)])
-def test_the_graph_equals_pytorch(name: str, centred: bool) -> None:
-    network, spec = made(name, centred=centred)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*((name, {}) for name in NAMES), ("resnet8", {"centred": True}), ("resnet8", {"frame": 16})],
+    ids=lambda value: value if isinstance(value, str) else "+".join(value) or "plain",
+)
+def test_the_graph_equals_pytorch(name: str, settings: dict[str, object]) -> None:
+    network, spec = made(name, **settings)
     session = OrtSession(serialize(embed_graph(network, spec), "embed", {}))
     for batch in (1, 3):
         shown = frames(spec, batch)
@@ -72,7 +76,9 @@ def test_every_weight_learns(name: str) -> None:
     assert not still
 
 
-@pytest.mark.parametrize("more", [["--backbone", "resnet8"], ["--head", "simpleshot"]], ids=lambda more: more[1])
+@pytest.mark.parametrize(
+    "more", [["--backbone", "resnet8"], ["--head", "simpleshot"], ["--frame", "16"]], ids=lambda more: more[0]
+)
 def test_it_trains_and_proves_itself_as_a_bundle(
     more: list[str], training_folder: Path, tmp_path: Path, cli: Cli
 ) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from .centred import Centred
 from .conv4 import Conv4
 from .efficientnet_lite0 import EfficientNetLite0
+from .framed import Framed
 from .melnet import MelNet
 from .resnet1d import ResNet1d
 from .resnet12 import ResNet8, ResNet12
@@ -28,13 +29,16 @@ DEFAULTS = {"image": "conv4", "signal": "resnet1d", "audio": "melnet"}
 """The backbone for each kind of input where none is named."""
 
 
-def build_backbone(name: str, spec: InputSpec, *, centred: bool = False, **settings: Any) -> nn.Module:
+def build_backbone(
+    name: str, spec: InputSpec, *, centred: bool = False, frame: int | None = None, **settings: Any
+) -> nn.Module:
     """An untrained backbone: float32 [n, *spec.network_shape] → [n, d], with d in its attribute `dimension`.
 
     Args:
         name: in `BACKBONES`.
         spec: what it takes.
         centred: whether the mean of the training classes' features is subtracted at its end.
+        frame: of images: before it, what is drawn is brought to one place and size, at so many pixels a side.
         settings: the backbone's own.
 
     Raises:
@@ -45,8 +49,12 @@ def build_backbone(name: str, spec: InputSpec, *, centred: bool = False, **setti
     if BACKBONES[name].kind != spec.kind:
         fitting = ", ".join(sorted(n for n, backbone in BACKBONES.items() if backbone.kind == spec.kind))
         raise CheckpointError(f"The backbone {name!r} takes no {spec.kind}s; those that do: {fitting}.")
+    if frame is not None and spec.kind != "image":
+        raise CheckpointError(f"A frame was asked for; only images have one, and the input is {spec.kind}s.")
     try:
-        backbone = BACKBONES[name](spec.size[0], spec.channels, **settings)
+        backbone = BACKBONES[name](frame or spec.size[0], spec.channels, **settings)
     except TypeError as error:
         raise CheckpointError(f"The backbone {name!r} does not take these settings: {error}.") from None
+    if frame is not None:
+        backbone = Framed(backbone, spec.size[0], frame)
     return Centred(backbone, backbone.dimension) if centred else backbone

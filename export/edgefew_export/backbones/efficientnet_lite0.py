@@ -102,7 +102,8 @@ class _SameConv(nn.Conv2d):
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+    # PyTorch's usual momentum, not the 0.01 of a training on ImageNet: fine-tuning may have a few hundred batches.
+    return nn.BatchNorm2d(channels, eps=1e-3)
 
 
 def _halved(size: int) -> int:
