@@ -140,7 +140,7 @@ async function recognises(page) {
   await page.locator("#answer").evaluate((card) => { card.dataset.kind = "asked"; });
   await view(page, "recognise");
   result.live = await answered(page);
-  await page.click("#camera-toggle");
+  await page.click("#sensor-toggle");
   result.unknown = await look(page, "stranger.png");
   await audited(page, "recognise unknown");
   result.known = await look(page, "again.png");

@@ -43,7 +43,7 @@ def test_every_file_that_the_page_names_is_there() -> None:
     page = (CONSOLE / "index.html").read_text()
     named = set(re.findall(r'(?:src|href)="([^"#]+)"', page))
     for module in CONSOLE.glob("*.js"):
-        named |= {Path(name).name for name in re.findall(r'from "\./([^"]+)"', module.read_text())}
+        named |= {Path(name).name for name in re.findall(r'(?:from "\./|addModule\(")([^"]+)"', module.read_text())}
     assert named | {"index.html"} == {file.name for file in CONSOLE.iterdir()}
 
 

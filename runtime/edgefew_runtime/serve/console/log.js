@@ -1,6 +1,7 @@
 // The event log in words, and the check of its chain of hashes.
 
 import { byId, element, plural } from "./elements.js";
+import { noun } from "./kinds.js";
 import { notify } from "./notices.js";
 import { server } from "./server.js";
 
@@ -51,7 +52,7 @@ function sentence({ kind, payload, undoes, text }) {
     case "enroll":
       return `${plural(number, "example")} of ${name} added`;
     case "reject":
-      return `${plural(number, "picture")} noted as not ${name}`;
+      return `${plural(number, noun())} noted as not ${name}`;
     case "forget":
       return `${name} forgotten`;
     case "rename":

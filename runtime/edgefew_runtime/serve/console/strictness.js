@@ -2,6 +2,7 @@
 
 import { batches } from "./batches.js";
 import { byId, element, percent, plural } from "./elements.js";
+import { accepted, noun } from "./kinds.js";
 import { notify } from "./notices.js";
 import { server } from "./server.js";
 
@@ -57,7 +58,7 @@ function build() {
     onchange: (event) => set(event.target.checked ? null : rates[slider.value]),
   });
   const strangers = element("input", {
-    id: "strangers", type: "file", accept: "image/*", multiple: true, class: "visually-hidden", onchange: give,
+    id: "strangers", type: "file", accept: accepted(), multiple: true, class: "visually-hidden", onchange: give,
   });
   byId("strictness").replaceChildren(
     element("h2", {}, element("label", { for: "rate" }, "How strict")),
@@ -68,7 +69,7 @@ function build() {
     element("label", { class: "check" }, never, "Always name the nearest class, never say unknown"),
     element("div", { id: "give-strangers", class: "beside" },
       element("label", { class: "button", for: "strangers" }, "Show strangers"), strangers,
-      element("span", { class: "muted" }, "Pictures of things here that are of no class. The promise then holds for this place.")),
+      element("span", { class: "muted" }, `Give ${noun()}s of this place that are of no class. The promise then holds for this place.`)),
   );
 }
 
@@ -125,7 +126,7 @@ async function give(event) {
   if (!files.length) return;
   let added = 0;
   try {
-    notify(`Looking at ${plural(files.length, "picture")} …`);
+    notify(`Looking at ${plural(files.length, noun())} …`);
     for (const part of batches(files, (file) => file)) {
       const form = new FormData();
       form.append("by", server.person);
