@@ -168,6 +168,18 @@ async function changes(page) {
   result.reloaded = await classes(page);
 }
 
+async function refines(page) {
+  await page.setInputFiles("#unlabelled", file("again.png"));
+  await notice(page, "1 unlabelled picture given");
+  await page.waitForSelector("#refining dl");
+  result.refined = await page.locator("#refining dt, #refining dd").allInnerTexts();
+  await audited(page, "unlabelled");
+  await page.locator("#refining").screenshot({ path: join(config.out, "unlabelled.png") });
+  await page.click(".notice >> text=Undo");
+  await page.waitForSelector("#refining:not(:has(dl))");
+  result.refinedNoMore = await text(page, "#refining .count");
+}
+
 /** The server is frozen, so that it cannot answer the save, and then killed in the middle of it. */
 async function outlives(page) {
   await addFiles(page, "third", ["three.png", "four.png"]);
@@ -245,6 +257,7 @@ try {
   await teaches(page);
   await recognises(page);
   await changes(page);
+  await refines(page);
   await outlives(page);
   await survivesReload(page);
   await looksAround(page);

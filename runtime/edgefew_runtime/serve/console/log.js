@@ -61,6 +61,8 @@ function sentence({ kind, payload, undoes, text }) {
       return `An example of ${name} taken out`;
     case "calibrate":
       return `${plural(payload.strangers, "stranger")} shown`;
+    case "refine":
+      return `${plural(payload.unlabelled, `unlabelled ${noun()}`)} given`;
     case "undo":
       return `Change ${undoes} taken back (${payload.undid} ${name})`.replace(" )", ")");
     default:

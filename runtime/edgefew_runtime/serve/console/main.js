@@ -12,6 +12,7 @@ import { recognition } from "./recognise.js";
 import { sense } from "./senses.js";
 import { server } from "./server.js";
 import { hush } from "./sound.js";
+import { refreshRefining } from "./refining.js";
 import { refreshStrictness } from "./strictness.js";
 import { addExamples, drawActions, resume, startTeaching, waitingCount } from "./teach.js";
 
@@ -38,7 +39,10 @@ function showView() {
 
 function refreshView() {
   if (!server.status || server.status.role === null || server.away) return;
-  if (view === "classes") refreshClasses();
+  if (view === "classes") {
+    refreshClasses();
+    refreshRefining();
+  }
   if (view === "map") refreshMap().then(() => placeFrame(recognition.last?.answer));
   if (view === "log") refreshLog();
 }
@@ -124,9 +128,9 @@ function pictures(files) {
 server.addEventListener("status", showStatus);
 server.addEventListener("revision", () => {
   if (server.status.role === null) return;
-  refreshClasses();
+  if (view !== "classes") refreshClasses();
   refreshStrictness();
-  if (view !== "classes") refreshView();
+  refreshView();
 });
 server.addEventListener("away", showAway);
 server.addEventListener("back", back);
