@@ -148,7 +148,7 @@ def test_classes_are_renamed_forgotten_and_brought_back(told: dict[str, Any]) ->
 
 def test_unlabelled_pictures_count_in_what_they_resemble_and_are_taken_back(told: dict[str, Any]) -> None:
     counted = dict(zip(told["refined"][::2], told["refined"][1::2], strict=True))
-    assert list(counted)[0] == "figure one"
+    assert next(iter(counted)) == "figure one"
     assert set(counted) == {"figure one", "two <b>", "of no class"}
     assert told["refinedNoMore"] == "0 pictures"
 

@@ -138,7 +138,8 @@ async function removeExample(one, name, label) {
   if (sure) await changed(() => server.call(by(`examples/${one.id}`), { method: "DELETE" }), `${name} is taken out of ${label}.`);
 }
 
-function by(path) {
+/** The path with who asks. */
+export function by(path) {
   return server.person ? `${path}?by=${encodeURIComponent(server.person)}` : path;
 }
 

@@ -40,28 +40,18 @@ export function heardSeconds() {
   return size[0] / rate;
 }
 
-/** The files that hold frames, as a field for files has them. */
-export function accepted() {
-  return of().accept;
-}
-
-/** What one frame is called. */
-export function noun() {
-  return of().noun;
-}
-
-/** What to do where nothing was given yet. */
-export function ready() {
-  return of().ready;
-}
-
-function of() {
+/** How a bundle's frames are spoken of: `noun` for one, `accept` for a field for files, `ready` where none was given. */
+export function words() {
   return KINDS[kind()] ?? KINDS.image;
+}
+
+export function noun() {
+  return words().noun;
 }
 
 /** Shows what fits the bundle: the camera, the microphone, a field to type in, or files alone. */
 export function followKind() {
-  const { noun, accept, help } = of();
+  const { noun, accept, help } = words();
   byId("choose-files").accept = accept;
   byId("choose-label").textContent = `Choose ${noun}s`;
   byId("teach-this").textContent = `Teach this ${noun}`;

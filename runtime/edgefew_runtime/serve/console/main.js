@@ -9,7 +9,7 @@ import { placeFrame, refreshMap } from "./map.js";
 import { microphone } from "./microphone.js";
 import { notify } from "./notices.js";
 import { recognition } from "./recognise.js";
-import { sense } from "./senses.js";
+import { sense } from "./sensor.js";
 import { server } from "./server.js";
 import { hush } from "./sound.js";
 import { refreshRefining } from "./refining.js";

@@ -83,7 +83,7 @@ class Microphone extends Sensor {
     const length = this.#samples(heardSeconds());
     if (!this.live || this.recording || isPlaying() || this.#count < length) return null;
     const samples = this.#last(length);
-    return loudness(peakOf(samples))[0] === "quiet" ? null : wav(samples, this.#context.sampleRate, fileName());
+    return loudness(peakOf(samples))[1] === "quiet" ? null : wav(samples, this.#context.sampleRate, fileName());
   }
 
   /** Of what is heard from now on the part with the most in it; null if it was given up. With `keep` it stays on. */

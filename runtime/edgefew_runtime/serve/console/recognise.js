@@ -1,9 +1,11 @@
 // What the camera or a chosen picture shows: the big answer, what it rests on, and what to do where it is wrong.
 
+import { form } from "./batches.js";
 import { byId, element, percent, plural } from "./elements.js";
-import { isHeard, isSeen, ready } from "./kinds.js";
-import { sense, thumbnail } from "./senses.js";
+import { isHeard, isSeen, words } from "./kinds.js";
+import { sense } from "./sensor.js";
 import { server } from "./server.js";
+import { recordingCard } from "./sound.js";
 import { changed } from "./undo.js";
 
 const RETRY_MS = 1000;
@@ -151,11 +153,8 @@ class Recognition extends EventTarget {
   async #reject() {
     const { answer, blob, name } = this.last;
     const { label } = answer;
-    const form = new FormData();
-    form.append("label", label);
-    form.append("by", server.person);
-    form.append("frames", blob, name ?? blob.name ?? "camera.jpg");
-    await changed(() => server.call("reject", { method: "POST", body: form }), `Noted: this is not ${label}.`);
+    const body = form([[blob, name ?? blob.name ?? "camera.jpg"]], { label });
+    await changed(() => server.call("reject", { method: "POST", body }), `Noted: this is not ${label}.`);
   }
 
   /** The card before there is an answer. */
@@ -166,7 +165,7 @@ class Recognition extends EventTarget {
     const text =
       classes === 0
         ? "No class is enrolled yet. Teach the first one: a few examples are enough."
-        : `${ready()}${classes ? ` ${plural(classes, "class")} known.` : ""}`;
+        : `${words().ready}${classes ? ` ${plural(classes, "class")} known.` : ""}`;
     const card = byId("answer-body");
     byId("answer").dataset.kind = "none";
     card.replaceChildren(
@@ -211,6 +210,14 @@ function failed(error) {
   byId("answer").dataset.kind = "none";
   byId("corrections").hidden = true;
   return element("div", {}, element("p", { class: "answer-kicker" }, "No answer"), element("p", { class: "answer-waiting" }, error.message));
+}
+
+/** What a frame looks like, small; a recording can be listened to. */
+export function thumbnail(blob, name) {
+  if (isHeard()) return recordingCard(blob, name);
+  if (!isSeen()) return element("span", { class: "thumb none", "aria-hidden": "true" });
+  const url = URL.createObjectURL(blob);
+  return element("img", { src: url, alt: "", class: "thumb", onload: () => URL.revokeObjectURL(url) });
 }
 
 function pause(ms) {

@@ -1,6 +1,14 @@
 // What the camera and the microphone share: the browser's permission, what goes wrong in words, which one of several.
 
 import { byId, show } from "./elements.js";
+import { isHeard } from "./kinds.js";
+
+const sensors = {};
+
+/** That which fits the bundle: the camera or the microphone. Both have `live`, `start`, `stop`, `grab` and `picture`. */
+export function sense() {
+  return sensors[isHeard() ? "microphone" : "camera"];
+}
 
 /** Tells "started" and "stopped". A subclass has `wanted(deviceId)`, `connect(stream)` and `disconnect()`. */
 export class Sensor extends EventTarget {
@@ -14,6 +22,7 @@ export class Sensor extends EventTarget {
     super();
     this.#noun = noun;
     this.#instead = instead;
+    sensors[noun] = this;
   }
 
   get on() {

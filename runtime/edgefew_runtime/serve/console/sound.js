@@ -9,24 +9,12 @@ const FULL_SCALE = 0.99;
 const CLIPPED = 0.001;
 const QUIET_DB = -40; // the last three as the doctor has them
 
-/** Samples from -1 to 1 as a WAV file of 16 bits. */
+/** Samples from -1 to 1 as a WAV file of 16 bits, one channel. */
 export function wav(samples, rate, name) {
-  const head = new DataView(new ArrayBuffer(44));
-  const text = (at, letters) => [...letters].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
-  text(0, "RIFF");
-  head.setUint32(4, 36 + 2 * samples.length, true);
-  text(8, "WAVEfmt ");
-  head.setUint32(16, 16, true);
-  head.setUint16(20, 1, true); // PCM
-  head.setUint16(22, 1, true); // one channel
-  head.setUint32(24, rate, true);
-  head.setUint32(28, 2 * rate, true);
-  head.setUint16(32, 2, true);
-  head.setUint16(34, 16, true);
-  text(36, "data");
-  head.setUint32(40, 2 * samples.length, true);
-  const body = new DataView(new ArrayBuffer(2 * samples.length));
-  samples.forEach((value, i) => body.setInt16(2 * i, Math.round(32767 * Math.max(-1, Math.min(1, value))), true));
+  const body = Int16Array.from(samples, (value) => Math.round(32767 * Math.max(-1, Math.min(1, value))));
+  const head = new TextEncoder().encode("RIFF----WAVEfmt \x10\0\0\0\x01\0\x01\0--------\x02\0\x10\0data----");
+  const numbers = [[4, 36 + body.byteLength], [24, rate], [28, 2 * rate], [40, body.byteLength]];
+  for (const [at, number] of numbers) new DataView(head.buffer).setUint32(at, number, true);
   return new File([head, body], name, { type: "audio/wav" });
 }
 
@@ -42,8 +30,8 @@ export function decibels(peak) {
 
 /** What is to be said of how loud it is: [a word for the style, words for people]. */
 export function loudness(peak, clipped = peak >= FULL_SCALE) {
-  if (clipped) return ["loud", "too loud"];
-  if (decibels(peak) < QUIET_DB) return ["quiet", "quiet"];
+  if (clipped) return ["poor", "too loud"];
+  if (decibels(peak) < QUIET_DB) return ["fair", "quiet"];
   return ["good", "good"];
 }
 

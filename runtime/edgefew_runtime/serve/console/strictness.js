@@ -1,8 +1,8 @@
 // The operating point: how often a stranger may be taken for a class, and whether that can be promised here.
 
-import { batches } from "./batches.js";
+import { batches, form } from "./batches.js";
 import { byId, element, percent, plural } from "./elements.js";
-import { accepted, noun } from "./kinds.js";
+import { noun, words } from "./kinds.js";
 import { notify } from "./notices.js";
 import { server } from "./server.js";
 
@@ -58,7 +58,7 @@ function build() {
     onchange: (event) => set(event.target.checked ? null : rates[slider.value]),
   });
   const strangers = element("input", {
-    id: "strangers", type: "file", accept: accepted(), multiple: true, class: "visually-hidden", onchange: give,
+    id: "strangers", type: "file", accept: words().accept, multiple: true, class: "visually-hidden", onchange: give,
   });
   byId("strictness").replaceChildren(
     element("h2", {}, element("label", { for: "rate" }, "How strict")),
@@ -128,10 +128,8 @@ async function give(event) {
   try {
     notify(`Looking at ${plural(files.length, noun())} …`);
     for (const part of batches(files, (file) => file)) {
-      const form = new FormData();
-      form.append("by", server.person);
-      part.forEach((file) => form.append("frames", file, file.name));
-      added += (await server.call("strangers", { method: "POST", body: form })).accepted.length;
+      const body = form(part.map((file) => [file, file.name]));
+      added += (await server.call("strangers", { method: "POST", body })).accepted.length;
     }
     const again = files.length - added;
     notify(`${plural(added, "stranger")} shown${again ? `, ${again} had been shown before` : ""}. The promises follow.`);

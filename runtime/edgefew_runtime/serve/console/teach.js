@@ -1,11 +1,11 @@
 // Teaching: examples are collected, looked at by the doctor, and saved. Until then they wait in this browser.
 
-import { batches } from "./batches.js";
+import { batches, form } from "./batches.js";
 import { stage } from "./camera.js";
 import { byId, element, plural, show } from "./elements.js";
-import { noun } from "./kinds.js";
+import { isHeard, isSeen, noun } from "./kinds.js";
 import { ask, notify } from "./notices.js";
-import { thumbnail } from "./senses.js";
+import { thumbnail } from "./recognise.js";
 import { Away, Refused, server } from "./server.js";
 import * as waiting from "./waiting.js";
 
@@ -218,12 +218,8 @@ function note(told, found) {
 }
 
 function enroll(name, chunk, dryRun) {
-  const form = new FormData();
-  form.append("label", name);
-  form.append("by", server.person);
-  form.append("dry_run", String(dryRun));
-  chunk.forEach((one) => form.append("frames", one.blob, one.name));
-  return server.call("enroll", { method: "POST", body: form });
+  const body = form(chunk.map((one) => [one.blob, one.name]), { label: name, dry_run: dryRun });
+  return server.call("enroll", { method: "POST", body });
 }
 
 /** Saves what waits for a class. What the server has answered is taken out; the rest stays, and is tried again. */
@@ -355,7 +351,7 @@ function choose(name) {
 }
 
 function item(record) {
-  if (!thumbnails.has(record.id)) thumbnails.set(record.id, thumbnail(record.blob, record.name));
+  if ((isSeen() || isHeard()) && !thumbnails.has(record.id)) thumbnails.set(record.id, thumbnail(record.blob, record.name));
   const findings = reports.get(record.name);
   const state = findings === undefined ? "unseen" : findings.length ? "odd" : "fine";
   const told =
