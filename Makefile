@@ -30,7 +30,7 @@ hosts: .venv/.ready  ## the examples in C, Node and the browser: fetch what they
 	$(BIN)/python -m pytest tests/hosts -rs
 
 console: .venv/.ready build/console/.ready  ## the console in a real Chromium: fetch what drives it, do what a technician does
-	$(BIN)/python -m pytest tests/serve/test_console.py tests/serve/test_console_text.py -rs
+	$(BIN)/python -m pytest tests/serve/test_console.py tests/serve/test_console_text.py tests/serve/test_console_sound.py -rs
 
 service: .venv/.ready build/service-venv/.ready  ## the service against its own OpenAPI document, with schemathesis
 	$(BIN)/python -m pytest tests/serve/test_openapi.py -rs

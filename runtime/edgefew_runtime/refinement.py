@@ -21,6 +21,8 @@ from .operating_point import is_number
 REFINE = "refine"
 """The name of the graph, of its entry in the manifest and of that in the report."""
 
+_REPORTED = ("unlabelled", "gain", "gain_ci95")
+
 MAX_SCALE = 1e6
 _BLOCK_VALUES = 4_000_000
 """Assignments (embeddings × classes) that are held at once."""
@@ -86,3 +88,15 @@ class Refinement:
             added += shares.T @ block
             taken += shares.sum(axis=0)
         return (sums + added).astype(np.float32), (counts + taken).astype(np.float32)
+
+
+def reported_gain(report: Mapping[str, Any]) -> dict[str, float] | None:
+    """By a bundle's report, how many unlabelled frames of each class gain how much, give or take; None if unsaid.
+
+    >>> reported_gain({"refine": {"unlabelled": 5, "gain": 0.029, "gain_ci95": 0.003, "way": 5}})
+    {'unlabelled': 5, 'gain': 0.029, 'gain_ci95': 0.003}
+    """
+    told = report.get(REFINE)
+    if not isinstance(told, dict) or not all(is_number(told.get(name)) for name in _REPORTED):
+        return None
+    return {name: told[name] for name in _REPORTED}

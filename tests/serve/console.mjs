@@ -140,7 +140,7 @@ async function recognises(page) {
   await page.locator("#answer").evaluate((card) => { card.dataset.kind = "asked"; });
   await view(page, "recognise");
   result.live = await answered(page);
-  await page.click("#camera-toggle");
+  await page.click("#sensor-toggle");
   result.unknown = await look(page, "stranger.png");
   await audited(page, "recognise unknown");
   result.known = await look(page, "again.png");
@@ -166,6 +166,18 @@ async function changes(page) {
   await audited(page, "classes");
   await page.reload();
   result.reloaded = await classes(page);
+}
+
+async function refines(page) {
+  await page.setInputFiles("#unlabelled", file("again.png"));
+  await notice(page, "1 unlabelled picture given");
+  await page.waitForSelector("#refining dl");
+  result.refined = await page.locator("#refining dt, #refining dd").allInnerTexts();
+  await audited(page, "unlabelled");
+  await page.locator("#refining").screenshot({ path: join(config.out, "unlabelled.png") });
+  await page.click(".notice >> text=Undo");
+  await page.waitForSelector("#refining:not(:has(dl))");
+  result.refinedNoMore = await text(page, "#refining .count");
 }
 
 /** The server is frozen, so that it cannot answer the save, and then killed in the middle of it. */
@@ -245,6 +257,7 @@ try {
   await teaches(page);
   await recognises(page);
   await changes(page);
+  await refines(page);
   await outlives(page);
   await survivesReload(page);
   await looksAround(page);

@@ -43,7 +43,7 @@ def test_every_file_that_the_page_names_is_there() -> None:
     page = (CONSOLE / "index.html").read_text()
     named = set(re.findall(r'(?:src|href)="([^"#]+)"', page))
     for module in CONSOLE.glob("*.js"):
-        named |= {Path(name).name for name in re.findall(r'from "\./([^"]+)"', module.read_text())}
+        named |= {Path(name).name for name in re.findall(r'(?:from "\./|addModule\(")([^"]+)"', module.read_text())}
     assert named | {"index.html"} == {file.name for file in CONSOLE.iterdir()}
 
 
@@ -144,6 +144,13 @@ def test_classes_are_renamed_forgotten_and_brought_back(told: dict[str, Any]) ->
     assert [label for label, _ in told["forgotten"]] == ["two <b>"]
     assert sorted(told["undone"]) == sorted(told["renamed"])
     assert told["reloaded"] == told["undone"]
+
+
+def test_unlabelled_pictures_count_in_what_they_resemble_and_are_taken_back(told: dict[str, Any]) -> None:
+    counted = dict(zip(told["refined"][::2], told["refined"][1::2], strict=True))
+    assert next(iter(counted)) == "figure one"
+    assert set(counted) == {"figure one", "two <b>", "of no class"}
+    assert told["refinedNoMore"] == "0 pictures"
 
 
 def test_a_server_that_is_killed_while_it_saves_loses_nothing(told: dict[str, Any]) -> None:

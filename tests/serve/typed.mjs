@@ -18,7 +18,7 @@ await page.waitForSelector("#token-dialog[open]");
 await page.fill("#token", config.token);
 await page.keyboard.press("Enter");
 await page.waitForSelector("#typed:not([hidden])");
-const hidden = await page.evaluate(() => ["viewport", "camera-toggle", "hold"].map((id) => document.getElementById(id).hidden));
+const hidden = await page.evaluate(() => ["viewport", "sensor-toggle", "hold"].map((id) => document.getElementById(id).hidden));
 await page.click('.views a[href="#teach"]');
 for (const [label, texts] of Object.entries(config.taught)) {
   await page.fill("#teach-label", label);

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from edgefew_runtime.bundle import Bundle
 from edgefew_runtime.classifier import Classifier, Refined
-from edgefew_runtime.operating_point import is_number
-from edgefew_runtime.refinement import REFINE
+from edgefew_runtime.refinement import reported_gain
 
 from .options import (
     bundle_argument,
@@ -26,7 +23,6 @@ from .options import (
     unlock_with,
 )
 
-_REPORTED = ("unlabelled", "gain", "gain_ci95")
 _SHOWN = 20
 """Classes of a large gallery that people are told of, those first that take most."""
 
@@ -76,14 +72,14 @@ def refine(
             result = classifier.refine(given, actor, keep_frames=keep_frames, replace=clear)
         else:
             result = Refined((), (), *classifier.refined())
-        held, gained = len(store.unlabelled()), _reported(classifier.bundle)
+        held, gained = len(store.unlabelled()), reported_gain(classifier.bundle.report())
     if as_json:
         print_json(
             {
                 **result.to_dict(),
                 "taken_out": taken_out,
                 "unlabelled": held,
-                "reported": None if gained is None else dict(zip(_REPORTED, gained, strict=True)),
+                "reported": gained,
             }
         )
         return
@@ -106,16 +102,6 @@ def refine(
     if given and gained is None:
         click.echo("  ! the bundle's report does not say whether refining gains; its frames to prove on were too few")
     elif given and gained is not None:
-        number, gain, ci95 = gained
+        number, gain, ci95 = int(gained["unlabelled"]), gained["gain"], gained["gain_ci95"]
         mark, of = "✓" if gain > ci95 else "!", plural(number, "unlabelled frame")
         click.echo(f"  {mark} by the bundle's report, with {of} of each class: {gain:+.1%} ± {ci95:.1%} at one example")
-
-
-def _reported(bundle: Bundle) -> tuple[int, float, float] | None:
-    """How many unlabelled frames of each class gain how much, give or take, by the bundle's report; None if unsaid."""
-    told = bundle.report().get(REFINE)
-    values: list[Any] = [told.get(name) if isinstance(told, dict) else None for name in _REPORTED]
-    if not all(is_number(value) for value in values):
-        return None
-    number, gain, ci95 = values
-    return int(number), float(gain), float(ci95)

@@ -5,35 +5,28 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..classifier import Classifier
-from ..errors import EdgeFewError, FrameError, NothingToUndoError
+from ..errors import NothingToUndoError
 from ..frames import Frame
 from ..gallery import Gallery
 from ..leave_one_out import leave_one_out
 from ..operating_point import strangers_needed
 from . import schemas
 from .access import OPERATOR, TEACHER, Tokens
+from .asked import RequestError, actor_of, flag, json_object, needed, whole, with_frames
+from .refining import Refining
 from .routes import Operation
 from .site import Site
 
 RATES = (0.001, 0.01, 0.05, 0.2)
-MOST_FRAMES = 200
-"""In one request."""
 
 _PAGE = 1000
-_LONGEST_ACTOR = 200
-
-
-class RequestError(EdgeFewError):
-    """A request lacks something, or says what it cannot."""
 
 
 class Api:
@@ -135,6 +128,7 @@ class Api:
                 schemas.frames({}, []),
             ),
             Operation("DELETE", "/api/v1/strangers", self.clear, "Take out all strangers", TEACHER, query=erase),
+            *Refining(self._site).operations(),
             Operation("GET", "/api/v1/map", self.map, "The embeddings in two dimensions", OPERATOR),
             Operation(
                 "GET",
@@ -193,7 +187,7 @@ class Api:
     async def classify(self, request: Request) -> Response:
         """What the frame in the body is taken for; with `map`, also where it lies."""
         body = await request.body()
-        return JSONResponse(await self._site.run(self._classify, body, _flag(request.query_params.get("map"))))
+        return JSONResponse(await self._site.run(self._classify, body, flag(request.query_params.get("map"))))
 
     def _classify(self, body: bytes, placed: bool) -> dict[str, Any]:
         classifier = self._classifier
@@ -207,56 +201,35 @@ class Api:
         """Examples of a class."""
 
         def enrolled(frames: list[Frame], text: dict[str, str]) -> dict[str, Any]:
-            dry_run = _flag(text.get("dry_run"))
+            dry_run = flag(text.get("dry_run"))
             result = self._classifier.enroll(
-                _needed(text, "label"),
+                needed(text, "label"),
                 frames,
-                _actor(text),
-                strict=_flag(text.get("strict")),
+                actor_of(text),
+                strict=flag(text.get("strict")),
                 keep_frames=self._site.keep_frames,
                 dry_run=dry_run,
             )
             return {"dry_run": dry_run, **result.to_dict()}
 
-        return await self._with_frames(request, enrolled)
+        return await with_frames(request, self._site, enrolled)
 
     async def reject(self, request: Request) -> Response:
         """What a class is not."""
 
         def rejected(frames: list[Frame], text: dict[str, str]) -> dict[str, Any]:
-            label, keep = _needed(text, "label"), self._site.keep_frames
-            return self._classifier.reject(label, frames, _actor(text), keep_frames=keep).to_dict()
+            label, keep = needed(text, "label"), self._site.keep_frames
+            return self._classifier.reject(label, frames, actor_of(text), keep_frames=keep).to_dict()
 
-        return await self._with_frames(request, rejected)
+        return await with_frames(request, self._site, rejected)
 
     async def strangers(self, request: Request) -> Response:
         """Frames of no class."""
 
         def kept(frames: list[Frame], text: dict[str, str]) -> dict[str, Any]:
-            return self._classifier.calibrate(frames, _actor(text), keep_frames=self._site.keep_frames).to_dict()
+            return self._classifier.calibrate(frames, actor_of(text), keep_frames=self._site.keep_frames).to_dict()
 
-        return await self._with_frames(request, kept)
-
-    async def _with_frames(
-        self, request: Request, work: Callable[[list[Frame], dict[str, str]], dict[str, Any]]
-    ) -> Response:
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            raise RequestError("A body of multipart/form-data was expected, with files under the name frames.")
-        async with request.form(max_files=MOST_FRAMES, max_fields=20) as form:
-            text = {name: value for name, value in form.items() if isinstance(value, str)}
-            files = [
-                (value.filename or "frame", await value.read())
-                for name, value in form.multi_items()
-                if name == "frames" and isinstance(value, UploadFile)
-            ]
-        if not files:
-            raise FrameError("No frame was given: at least one file under the name frames was expected.")
-
-        def done() -> dict[str, Any]:
-            spec = self._classifier.bundle.manifest.input
-            return work([spec.load_file(data, _base(name)) for name, data in files], text)
-
-        return JSONResponse(await self._site.run(done))
+        return await with_frames(request, self._site, kept)
 
     async def classes(self, request: Request) -> Response:
         """The classes, each with how many of its examples are recognised when left out."""
@@ -287,26 +260,26 @@ class Api:
 
     async def examples(self, request: Request) -> Response:
         """What a class has been shown."""
-        label = _needed(dict(request.query_params), "label")
+        label = needed(dict(request.query_params), "label")
         found = await self._site.run(self._gallery.examples, label)
         return JSONResponse({"examples": [one.to_dict() for one in found]})
 
     async def rename(self, request: Request) -> Response:
         """Another name."""
-        told, label = await _json(request), request.path_params["label"]
-        await self._site.run(self._gallery.rename, label, _needed(told, "label"), _actor(told))
+        told, label = await json_object(request), request.path_params["label"]
+        await self._site.run(self._gallery.rename, label, needed(told, "label"), actor_of(told))
         return JSONResponse({"label": told["label"]})
 
     async def forget(self, request: Request) -> Response:
         """A class less."""
-        work = self._gallery.erase if _flag(request.query_params.get("erase")) else self._gallery.forget
-        count = await self._site.run(work, request.path_params["label"], _actor(dict(request.query_params)))
+        work = self._gallery.erase if flag(request.query_params.get("erase")) else self._gallery.forget
+        count = await self._site.run(work, request.path_params["label"], actor_of(dict(request.query_params)))
         return JSONResponse({"label": request.path_params["label"], "examples": count})
 
     async def remove(self, request: Request) -> Response:
         """An example less."""
-        number, actor = request.path_params["id"], _actor(dict(request.query_params))
-        if _flag(request.query_params.get("erase")):
+        number, actor = request.path_params["id"], actor_of(dict(request.query_params))
+        if flag(request.query_params.get("erase")):
             example, _ = await self._site.run(self._gallery.erase_example, number, actor)
         else:
             example = await self._site.run(self._gallery.remove, number, actor)
@@ -326,19 +299,19 @@ class Api:
 
     async def undo(self, request: Request) -> Response:
         """The last change, taken back; only if the gallery still is as `revision` says, where that is given."""
-        told = await _json(request)
+        told = await json_object(request)
 
         def undone() -> dict[str, Any]:
             if told.get("revision") not in (None, self._site.revision()):
                 raise NothingToUndoError("The gallery has changed since; look at the log first. Nothing was undone.")
-            return self._classifier.undo(_actor(told)).to_dict()
+            return self._classifier.undo(actor_of(told)).to_dict()
 
         return JSONResponse(await self._site.run(undone))
 
     async def log(self, request: Request) -> Response:
         """A page of events."""
-        limit = _whole(request, "limit", 100, _PAGE)
-        before = _whole(request, "before", 2**62, 2**62)
+        limit = whole(request, "limit", 100, _PAGE)
+        before = whole(request, "before", 2**62, 2**62)
         events = [event for event in await self._site.run(self._gallery.log) if event.id < before]
         return JSONResponse({"events": [event.to_dict() for event in reversed(events[-limit:])]})
 
@@ -373,7 +346,7 @@ class Api:
 
     async def operating_point(self, request: Request) -> Response:
         """Another rate, for all who ask."""
-        told = await _json(request)
+        told = await json_object(request)
         rate = told.get("false_accept_rate", 0)
         if rate is not None and (
             isinstance(rate, bool) or not isinstance(rate, (int, float)) or not math.isfinite(rate)
@@ -384,8 +357,8 @@ class Api:
 
     async def clear(self, request: Request) -> Response:
         """No strangers any more."""
-        work = self._gallery.erase_strangers if _flag(request.query_params.get("erase")) else self._gallery.clear
-        return JSONResponse({"strangers": await self._site.run(work, _actor(dict(request.query_params)))})
+        work = self._gallery.erase_strangers if flag(request.query_params.get("erase")) else self._gallery.clear
+        return JSONResponse({"strangers": await self._site.run(work, actor_of(dict(request.query_params)))})
 
     async def map(self, request: Request) -> Response:
         """Where the examples lie."""
@@ -406,7 +379,7 @@ class Api:
 
     async def merge(self, request: Request) -> Response:
         """The classes of a pack."""
-        body, actor = await request.body(), _actor(dict(request.query_params))
+        body, actor = await request.body(), actor_of(dict(request.query_params))
 
         def merged() -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
@@ -418,48 +391,3 @@ class Api:
         if not body:
             raise RequestError("The body is empty; the bytes of a class pack were expected.")
         return JSONResponse(await self._site.run(merged))
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        told = await request.json() if await request.body() else {}
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
-        raise RequestError("A JSON object was expected as the body.")
-    return told
-
-
-def _needed(told: dict[str, Any], name: str) -> str:
-    value = told.get(name)
-    if not isinstance(value, str):
-        raise RequestError(f"{name} is missing or no text.")
-    return value
-
-
-def _actor(told: dict[str, Any]) -> str:
-    name = told.get("by", "")
-    if not isinstance(name, str) or len(name) > _LONGEST_ACTOR or not name.isprintable():
-        raise RequestError(f"by must be a name of at most {_LONGEST_ACTOR} characters.")
-    return name
-
-
-def _flag(text: str | None) -> bool:
-    if text not in (None, "", "0", "1", "false", "true"):
-        raise RequestError(f"{text!r} was given; true or false was expected.")
-    return text in ("1", "true")
-
-
-def _whole(request: Request, name: str, default: int, most: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most):
-        raise RequestError(f"{name} is {text!r}; a whole number from 1 to {most} was expected.")
-    return int(text)
-
-
-def _base(name: str) -> str:
-    """A file's name without folders, of characters that can be shown."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1][:200]
-    return "".join(sign if sign.isprintable() else "?" for sign in last) or "frame"

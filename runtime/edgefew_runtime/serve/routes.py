@@ -21,6 +21,7 @@ from ..errors import (
     GalleryBusyError,
     GalleryLockedError,
     NothingToUndoError,
+    RefinementError,
     RuntimeMissingError,
     UnknownClassError,
 )
@@ -40,6 +41,7 @@ _STATUS: tuple[tuple[type[EdgeFewError], int], ...] = (
     (EnrollmentRefusedError, 422),
     (ClassConflictError, 409),
     (NothingToUndoError, 409),
+    (RefinementError, 409),
     (UnknownClassError, 404),
     (GalleryLockedError, 423),
     (GalleryBusyError, 503),

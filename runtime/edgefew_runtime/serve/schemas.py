@@ -34,6 +34,19 @@ STATUS = {
     "required": ["role", "bundle", "gallery"],
     "properties": {"role": _TEXT_OR_NULL, "bundle": {"type": "object"}, "gallery": {"type": "object"}},
 }
+REFINED = {
+    "type": "object",
+    "required": ["accepted", "skipped", "taken", "of_no_class", "unlabelled", "reported"],
+    "properties": {
+        "accepted": {"type": "array", "items": TEXT},
+        "skipped": {"type": "array", "items": TEXT},
+        "taken": {"type": "object", "additionalProperties": {"type": "number"}},
+        "of_no_class": {"type": "number", "minimum": 0},
+        "frames_added": {"type": "integer", "minimum": 0},
+        "unlabelled": {"type": "integer", "minimum": 0},
+        "reported": {"type": ["object", "null"]},
+    },
+}
 ERROR = {
     "type": "object",
     "required": ["error"],

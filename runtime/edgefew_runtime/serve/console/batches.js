@@ -1,4 +1,6 @@
-// Pictures in parts that the server takes in one request.
+// Frames as the server takes them: in parts of one request, as a form.
+
+import { server } from "./server.js";
 
 const FILES = 32;
 const BYTES = 24 * 2 ** 20;
@@ -17,4 +19,12 @@ export function batches(things, blobOf) {
     bytes += size;
   }
   return parts;
+}
+
+/** A form with files, who gives them, and further fields. */
+export function form(files, fields = {}) {
+  const made = new FormData();
+  for (const [name, value] of Object.entries({ by: server.person, ...fields })) made.append(name, value);
+  for (const [file, name] of files) made.append("frames", file, name);
+  return made;
 }

@@ -1,7 +1,8 @@
 // The camera, and the pictures that stand in for it. What the square shows is what is sent: the middle of the frame.
 
-import { byId, show } from "./elements.js";
+import { byId } from "./elements.js";
 import { isSeen } from "./kinds.js";
+import { Sensor } from "./sensor.js";
 
 const SIDE = 640;
 const QUALITY = 0.95;
@@ -9,48 +10,27 @@ const QUALITY = 0.95;
 const video = byId("video");
 const still = byId("still");
 
-class Stage extends EventTarget {
-  #stream = null;
+class Stage extends Sensor {
+  strideMs = 150;
 
-  get live() {
-    return this.#stream !== null;
+  constructor() {
+    super("camera", "Choose pictures instead.");
   }
 
-  async start(deviceId) {
-    this.stop();
-    show(byId("camera-problem"), null);
-    if (!navigator.mediaDevices?.getUserMedia) {
-      show(byId("camera-problem"), "The browser gives the camera only to pages by https or on this device (localhost). Choose pictures instead.");
-      return;
-    }
-    try {
-      const wanted = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "environment" };
-      this.#stream = await navigator.mediaDevices.getUserMedia({
-        video: { ...wanted, width: { ideal: 1280 }, height: { ideal: 720 } },
-        audio: false,
-      });
-    } catch (error) {
-      show(byId("camera-problem"), problem(error));
-      return;
-    }
-    this.#stream.getVideoTracks()[0].addEventListener("ended", () => {
-      this.stop();
-      show(byId("camera-problem"), "The camera has gone. Connect it, and start it again.");
-    });
-    video.srcObject = this.#stream;
+  wanted(deviceId) {
+    const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "environment" };
+    return { video: { ...which, width: { ideal: 1280 }, height: { ideal: 720 } }, audio: false };
+  }
+
+  async connect(stream) {
+    video.srcObject = stream;
     await video.play();
     this.#present(video);
-    await this.#listCameras();
-    this.dispatchEvent(new Event("started"));
   }
 
-  stop() {
-    if (!this.#stream) return;
-    this.#stream.getTracks().forEach((track) => track.stop());
-    this.#stream = null;
+  disconnect() {
     video.srcObject = null;
     this.#present(null);
-    this.dispatchEvent(new Event("stopped"));
   }
 
   /** Shows a picture in the place of the camera. */
@@ -79,25 +59,8 @@ class Stage extends EventTarget {
     video.hidden = shown !== video;
     still.hidden = shown !== still;
     byId("stage-empty").hidden = shown !== null;
-    byId("camera-toggle").textContent = this.live ? "Stop camera" : "Start camera";
+    byId("sensor-toggle").textContent = shown === video ? "Stop camera" : "Start camera";
   }
-
-  async #listCameras() {
-    const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
-    const now = this.#stream?.getVideoTracks()[0].getSettings().deviceId;
-    byId("camera-choice").hidden = cameras.length < 2;
-    byId("camera-select").replaceChildren(
-      ...cameras.map((one, i) => new Option(one.label || `Camera ${i + 1}`, one.deviceId, false, one.deviceId === now)),
-    );
-  }
-}
-
-function problem(error) {
-  if (error.name === "NotAllowedError")
-    return "The browser was not allowed to use the camera. Allow it beside the address, and start it again.";
-  if (error.name === "NotFoundError") return "There is no camera on this device. Choose pictures instead.";
-  if (error.name === "NotReadableError") return "Another program has the camera. Close it, and start the camera again.";
-  return `The camera cannot be started: ${error.message}`;
 }
 
 export const stage = new Stage();

@@ -1,6 +1,7 @@
 // The enrolled classes: how many examples, how well they hold together, and what can be done with them.
 
 import { byId, element, percent, plural, show } from "./elements.js";
+import { noun } from "./kinds.js";
 import { ask, notify } from "./notices.js";
 import { server } from "./server.js";
 import { showClasses } from "./teach.js";
@@ -55,7 +56,7 @@ function card(one) {
       element("h2", {}, one.label),
       element("span", { class: "count" }, plural(one.examples, "example"))),
     separability(one),
-    one.rejected > 0 && element("p", { class: "muted" }, `${plural(one.rejected, "picture")} noted as not ${one.label}`),
+    one.rejected > 0 && element("p", { class: "muted" }, `${plural(one.rejected, noun())} noted as not ${one.label}`),
     details,
     element("div", { class: "row" },
       element("button", { type: "button", disabled: !server.teacher, onclick: () => rename(one.label) }, "Rename"),
@@ -137,7 +138,8 @@ async function removeExample(one, name, label) {
   if (sure) await changed(() => server.call(by(`examples/${one.id}`), { method: "DELETE" }), `${name} is taken out of ${label}.`);
 }
 
-function by(path) {
+/** The path with who asks. */
+export function by(path) {
   return server.person ? `${path}?by=${encodeURIComponent(server.person)}` : path;
 }
 

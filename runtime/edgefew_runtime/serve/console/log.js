@@ -1,6 +1,7 @@
 // The event log in words, and the check of its chain of hashes.
 
 import { byId, element, plural } from "./elements.js";
+import { noun } from "./kinds.js";
 import { notify } from "./notices.js";
 import { server } from "./server.js";
 
@@ -51,7 +52,7 @@ function sentence({ kind, payload, undoes, text }) {
     case "enroll":
       return `${plural(number, "example")} of ${name} added`;
     case "reject":
-      return `${plural(number, "picture")} noted as not ${name}`;
+      return `${plural(number, noun())} noted as not ${name}`;
     case "forget":
       return `${name} forgotten`;
     case "rename":
@@ -60,6 +61,8 @@ function sentence({ kind, payload, undoes, text }) {
       return `An example of ${name} taken out`;
     case "calibrate":
       return `${plural(payload.strangers, "stranger")} shown`;
+    case "refine":
+      return `${plural(payload.unlabelled, `unlabelled ${noun()}`)} given`;
     case "undo":
       return `Change ${undoes} taken back (${payload.undid} ${name})`.replace(" )", ")");
     default:

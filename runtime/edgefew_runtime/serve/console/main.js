@@ -6,9 +6,13 @@ import { byId, plural, show } from "./elements.js";
 import { followKind, onTyped } from "./kinds.js";
 import { refreshLog, startLog } from "./log.js";
 import { placeFrame, refreshMap } from "./map.js";
+import { microphone } from "./microphone.js";
 import { notify } from "./notices.js";
 import { recognition } from "./recognise.js";
+import { sense } from "./sensor.js";
 import { server } from "./server.js";
+import { hush } from "./sound.js";
+import { refreshRefining } from "./refining.js";
 import { refreshStrictness } from "./strictness.js";
 import { addExamples, drawActions, resume, startTeaching, waitingCount } from "./teach.js";
 
@@ -28,19 +32,23 @@ function showView() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${view[0].toUpperCase()}${view.slice(1)} · EdgeFew console`;
+  microphone.follow();
   refreshView();
   follow();
 }
 
 function refreshView() {
   if (!server.status || server.status.role === null || server.away) return;
-  if (view === "classes") refreshClasses();
+  if (view === "classes") {
+    refreshClasses();
+    refreshRefining();
+  }
   if (view === "map") refreshMap().then(() => placeFrame(recognition.last?.answer));
   if (view === "log") refreshLog();
 }
 
 function follow() {
-  recognition.follow(() => stage.live && FOLLOWS.includes(view) && !document.hidden && !server.away);
+  recognition.follow(() => sense().live && FOLLOWS.includes(view) && !document.hidden && !server.away);
 }
 
 function showStatus() {
@@ -52,6 +60,7 @@ function showStatus() {
   byId("link-state").textContent = status.locked ? `${role} (gallery locked)` : role;
   byId("link-state").dataset.state = "here";
   followKind();
+  microphone.follow();
   recognition.empty();
   drawActions();
 }
@@ -75,6 +84,7 @@ function back() {
 function askForToken() {
   const dialog = byId("token-dialog");
   if (dialog.open) return;
+  leave();
   byId("sign-out").hidden = true;
   byId("token").value = "";
   byId("person").value = server.person;
@@ -96,6 +106,17 @@ async function signIn(event) {
   resume();
 }
 
+/** Nobody is listened to who has left the view or the page. */
+function leave() {
+  microphone.stop();
+  hush();
+}
+
+async function record() {
+  const file = await microphone.record(view === "teach");
+  if (file) pictures([file]);
+}
+
 function pictures(files) {
   if (view === "teach") addExamples(files);
   else {
@@ -107,9 +128,9 @@ function pictures(files) {
 server.addEventListener("status", showStatus);
 server.addEventListener("revision", () => {
   if (server.status.role === null) return;
-  refreshClasses();
+  if (view !== "classes") refreshClasses();
   refreshStrictness();
-  if (view !== "classes") refreshView();
+  refreshView();
 });
 server.addEventListener("away", showAway);
 server.addEventListener("back", back);
@@ -119,17 +140,23 @@ recognition.addEventListener("teach", () => {
   const { blob, name } = recognition.last;
   location.hash = "#teach";
   showView();
-  addExamples([new File([blob], name ?? "camera.jpg", { type: blob.type })]);
+  addExamples([new File([blob], name ?? blob.name ?? "camera.jpg", { type: blob.type })]);
 });
-stage.addEventListener("started", follow);
-stage.addEventListener("stopped", () => recognition.empty());
-document.addEventListener("visibilitychange", follow);
+for (const one of [stage, microphone]) {
+  one.addEventListener("started", follow);
+  one.addEventListener("stopped", () => recognition.empty());
+}
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : follow()));
+window.addEventListener("pagehide", leave);
 window.addEventListener("hashchange", () => {
+  leave();
   showView();
-  byId("content").focus();
+  byId("content").focus({ preventScroll: true });
+  scrollTo(0, 0);
 });
-byId("camera-toggle").addEventListener("click", () => (stage.live ? stage.stop() : stage.start()));
-byId("camera-select").addEventListener("change", (event) => stage.start(event.target.value));
+byId("sensor-toggle").addEventListener("click", () => (sense().live ? sense().stop() : sense().start()));
+byId("sensor-select").addEventListener("change", (event) => sense().start(event.target.value));
+byId("record").addEventListener("click", record);
 byId("token-form").addEventListener("submit", signIn);
 byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault());
 byId("sign-out").addEventListener("click", () => server.signOut());

@@ -1,14 +1,17 @@
 // What the camera or a chosen picture shows: the big answer, what it rests on, and what to do where it is wrong.
 
-import { stage } from "./camera.js";
+import { form } from "./batches.js";
 import { byId, element, percent, plural } from "./elements.js";
-import { isSeen } from "./kinds.js";
+import { isHeard, isSeen, words } from "./kinds.js";
+import { sense } from "./sensor.js";
 import { server } from "./server.js";
+import { recordingCard } from "./sound.js";
 import { changed } from "./undo.js";
 
-const PAUSE_MS = 150;
 const RETRY_MS = 1000;
 const SAID_AFTER = 3;
+const STAYS_MS = 1500;
+const NOTED = 8;
 
 /** Tells "answer" with the last answer in `last` ({answer, blob, name}), and "teach" to teach its picture. */
 class Recognition extends EventTarget {
@@ -18,6 +21,8 @@ class Recognition extends EventTarget {
   #kind = null;
   #alike = 0;
   #emptyFor = null;
+  #noted = null;
+  #knownAt = -STAYS_MS;
 
   /** Answers what the camera sees, one frame after the other, as long as `wanted()`. */
   async follow(wanted) {
@@ -25,7 +30,7 @@ class Recognition extends EventTarget {
     this.#running = true;
     try {
       while (wanted()) {
-        await pause((await this.#next()) ? PAUSE_MS : RETRY_MS);
+        await pause((await this.#next()) ? sense().strideMs : RETRY_MS);
       }
     } finally {
       this.#running = false;
@@ -33,12 +38,16 @@ class Recognition extends EventTarget {
   }
 
   async #next() {
-    const blob = await stage.grab();
-    if (!blob) return true;
+    const blob = await sense().grab();
+    if (!blob) {
+      this.#noted = null;
+      return true;
+    }
     try {
       const answer = await classified(blob);
-      if (!stage.live) return true;
-      byId("answers").replaceChildren();
+      if (!sense().live) return true;
+      if (!isHeard()) byId("answers").replaceChildren();
+      else if (!this.#note(answer, blob)) return true;
       this.#shown({ answer, blob, name: null });
       return true;
     } catch (error) {
@@ -47,14 +56,30 @@ class Recognition extends EventTarget {
     }
   }
 
+  /** Sounds pass: what was known is listed, and stays large for a while. Gives whether to show this answer. */
+  #note(answer, blob) {
+    const now = performance.now();
+    if (!answer.known) return now - this.#knownAt > STAYS_MS;
+    this.#knownAt = now;
+    const { label, probability } = answer;
+    const goesOn = this.#noted?.label === label;
+    if (goesOn && probability <= this.#noted.probability) return true;
+    const row = element("li", { class: "answer-row" }, thumbnail(blob, blob.name), this.#summary(blob, answer));
+    if (goesOn) this.#noted.row.replaceWith(row);
+    else byId("answers").prepend(row);
+    byId("answers").children[NOTED]?.remove();
+    this.#noted = { row, label, probability };
+    return true;
+  }
+
   /** Answers each picture; the last is the one shown large. */
   async pictures(files) {
     const list = byId("answers");
     list.replaceChildren();
     for (const file of files) {
-      const row = element("li", { class: "answer-row" }, thumbnail(file), element("span", { class: "muted" }, "Looking …"));
+      const row = element("li", { class: "answer-row" }, thumbnail(file, file.name), element("span", { class: "muted" }, isHeard() ? "Listening …" : "Looking …"));
       if (files.length > 1) list.append(row);
-      stage.picture(file, file.name);
+      sense().picture(file, file.name);
       try {
         const answer = await classified(file);
         this.#shown({ answer, blob: file, name: file.name });
@@ -68,7 +93,7 @@ class Recognition extends EventTarget {
 
   #summary(file, answer) {
     const again = () => {
-      stage.picture(file, file.name);
+      sense().picture(file, file.name);
       this.#shown({ answer, blob: file, name: file.name });
     };
     return element(
@@ -95,7 +120,7 @@ class Recognition extends EventTarget {
     const kind = answer.known ? answer.label : "";
     this.#alike = kind === this.#kind ? this.#alike + 1 : 1;
     this.#kind = kind;
-    if (this.#said === kind || (stage.live && this.#alike < SAID_AFTER)) return;
+    if (this.#said === kind || (sense().live && !isHeard() && this.#alike < SAID_AFTER)) return;
     this.#said = kind;
     byId("answer-said").textContent = told;
   }
@@ -128,11 +153,8 @@ class Recognition extends EventTarget {
   async #reject() {
     const { answer, blob, name } = this.last;
     const { label } = answer;
-    const form = new FormData();
-    form.append("label", label);
-    form.append("by", server.person);
-    form.append("frames", blob, name ?? "camera.jpg");
-    await changed(() => server.call("reject", { method: "POST", body: form }), `Noted: this is not ${label}.`);
+    const body = form([[blob, name ?? blob.name ?? "camera.jpg"]], { label });
+    await changed(() => server.call("reject", { method: "POST", body }), `Noted: this is not ${label}.`);
   }
 
   /** The card before there is an answer. */
@@ -143,7 +165,7 @@ class Recognition extends EventTarget {
     const text =
       classes === 0
         ? "No class is enrolled yet. Teach the first one: a few examples are enough."
-        : `${isSeen() ? "Start the camera or choose a picture." : "Give it something to recognise."}${classes ? ` ${plural(classes, "class")} known.` : ""}`;
+        : `${words().ready}${classes ? ` ${plural(classes, "class")} known.` : ""}`;
     const card = byId("answer-body");
     byId("answer").dataset.kind = "none";
     card.replaceChildren(
@@ -190,9 +212,11 @@ function failed(error) {
   return element("div", {}, element("p", { class: "answer-kicker" }, "No answer"), element("p", { class: "answer-waiting" }, error.message));
 }
 
-function thumbnail(file) {
+/** What a frame looks like, small; a recording can be listened to. */
+export function thumbnail(blob, name) {
+  if (isHeard()) return recordingCard(blob, name);
   if (!isSeen()) return element("span", { class: "thumb none", "aria-hidden": "true" });
-  const url = URL.createObjectURL(file);
+  const url = URL.createObjectURL(blob);
   return element("img", { src: url, alt: "", class: "thumb", onload: () => URL.revokeObjectURL(url) });
 }
 

@@ -1,7 +1,8 @@
 // The operating point: how often a stranger may be taken for a class, and whether that can be promised here.
 
-import { batches } from "./batches.js";
+import { batches, form } from "./batches.js";
 import { byId, element, percent, plural } from "./elements.js";
+import { noun, words } from "./kinds.js";
 import { notify } from "./notices.js";
 import { server } from "./server.js";
 
@@ -57,7 +58,7 @@ function build() {
     onchange: (event) => set(event.target.checked ? null : rates[slider.value]),
   });
   const strangers = element("input", {
-    id: "strangers", type: "file", accept: "image/*", multiple: true, class: "visually-hidden", onchange: give,
+    id: "strangers", type: "file", accept: words().accept, multiple: true, class: "visually-hidden", onchange: give,
   });
   byId("strictness").replaceChildren(
     element("h2", {}, element("label", { for: "rate" }, "How strict")),
@@ -68,7 +69,7 @@ function build() {
     element("label", { class: "check" }, never, "Always name the nearest class, never say unknown"),
     element("div", { id: "give-strangers", class: "beside" },
       element("label", { class: "button", for: "strangers" }, "Show strangers"), strangers,
-      element("span", { class: "muted" }, "Pictures of things here that are of no class. The promise then holds for this place.")),
+      element("span", { class: "muted" }, `Give ${noun()}s of this place that are of no class. The promise then holds for this place.`)),
   );
 }
 
@@ -125,12 +126,10 @@ async function give(event) {
   if (!files.length) return;
   let added = 0;
   try {
-    notify(`Looking at ${plural(files.length, "picture")} …`);
+    notify(`Looking at ${plural(files.length, noun())} …`);
     for (const part of batches(files, (file) => file)) {
-      const form = new FormData();
-      form.append("by", server.person);
-      part.forEach((file) => form.append("frames", file, file.name));
-      added += (await server.call("strangers", { method: "POST", body: form })).accepted.length;
+      const body = form(part.map((file) => [file, file.name]));
+      added += (await server.call("strangers", { method: "POST", body })).accepted.length;
     }
     const again = files.length - added;
     notify(`${plural(added, "stranger")} shown${again ? `, ${again} had been shown before` : ""}. The promises follow.`);

@@ -1,10 +1,11 @@
 // Teaching: examples are collected, looked at by the doctor, and saved. Until then they wait in this browser.
 
-import { batches } from "./batches.js";
+import { batches, form } from "./batches.js";
 import { stage } from "./camera.js";
-import { isSeen } from "./kinds.js";
 import { byId, element, plural, show } from "./elements.js";
+import { isHeard, isSeen, noun } from "./kinds.js";
 import { ask, notify } from "./notices.js";
+import { thumbnail } from "./recognise.js";
 import { Away, Refused, server } from "./server.js";
 import * as waiting from "./waiting.js";
 
@@ -20,7 +21,7 @@ let round = 0;
 let timer = null;
 let holding = false;
 let saving = false;
-const urls = new Map();
+const thumbnails = new Map();
 
 /** Reads what waits from before, and listens. */
 export async function startTeaching() {
@@ -48,7 +49,7 @@ export async function resume() {
 
 /** Adds pictures to those that wait, for the class in the field. */
 export async function addExamples(files) {
-  for (const file of files) await add(file, file.name || "picture");
+  for (const file of files) await add(file, file.name || noun());
   check();
 }
 
@@ -211,18 +212,14 @@ async function examine() {
 
 function note(told, found) {
   for (const report of told.diagnosis?.examples ?? []) found.set(report.name, report.findings);
-  for (const name of told.skipped) found.set(name, [{ kind: "skipped", text: "the same picture is there already: it will be skipped" }]);
+  for (const name of told.skipped) found.set(name, [{ kind: "skipped", text: `the same ${noun()} is there already: it will be skipped` }]);
   advice = told.diagnosis?.advice ?? [];
   judged = told.diagnosis?.judged ? `${told.diagnosis.recognised} of ${told.diagnosis.judged} examples of the class are recognised when left out.` : "";
 }
 
 function enroll(name, chunk, dryRun) {
-  const form = new FormData();
-  form.append("label", name);
-  form.append("by", server.person);
-  form.append("dry_run", String(dryRun));
-  chunk.forEach((one) => form.append("frames", one.blob, one.name));
-  return server.call("enroll", { method: "POST", body: form });
+  const body = form(chunk.map((one) => [one.blob, one.name]), { label: name, dry_run: dryRun });
+  return server.call("enroll", { method: "POST", body });
 }
 
 /** Saves what waits for a class. What the server has answered is taken out; the rest stays, and is tried again. */
@@ -283,10 +280,7 @@ async function drop(gone) {
   const ids = new Set(gone.map((one) => one.id));
   await waiting.remove([...ids]);
   records = records.filter((one) => !ids.has(one.id));
-  for (const id of ids) {
-    if (urls.has(id)) URL.revokeObjectURL(urls.get(id));
-    urls.delete(id);
-  }
+  for (const id of ids) thumbnails.delete(id);
 }
 
 async function removeOne(record) {
@@ -294,7 +288,7 @@ async function removeOne(record) {
   await drop([record]);
   draw();
   check();
-  const buttons = byId("tray").querySelectorAll("button");
+  const buttons = byId("tray").querySelectorAll("button.icon");
   (buttons[Math.min(place, buttons.length - 1)] ?? byId("teach-label")).focus();
 }
 
@@ -357,7 +351,7 @@ function choose(name) {
 }
 
 function item(record) {
-  if (isSeen() && !urls.has(record.id)) urls.set(record.id, URL.createObjectURL(record.blob));
+  if ((isSeen() || isHeard()) && !thumbnails.has(record.id)) thumbnails.set(record.id, thumbnail(record.blob, record.name));
   const findings = reports.get(record.name);
   const state = findings === undefined ? "unseen" : findings.length ? "odd" : "fine";
   const told =
@@ -369,7 +363,7 @@ function item(record) {
   return element(
     "li",
     { class: "tray-item", "data-state": state },
-    isSeen() && element("img", { src: urls.get(record.id), alt: "", width: 88, height: 88 }),
+    thumbnails.get(record.id),
     element("div", { class: "tray-text" }, element("p", { class: "tray-name" }, record.name), told),
     element(
       "button",

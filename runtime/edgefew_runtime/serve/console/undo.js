@@ -19,15 +19,16 @@ export async function undo(revision = null) {
   server.poll();
 }
 
-/** Makes a change, says so, and offers to take it back. */
+/** Makes a change, says so, and offers to take it back. Gives whether it was made. */
 export async function changed(work, message) {
   try {
     await work();
     await server.poll();
   } catch (error) {
     notify(error.message, { bad: true });
-    return;
+    return false;
   }
   const { revision } = server.status.gallery;
   notify(message, { action: { name: "Undo", run: () => undo(revision) } });
+  return true;
 }
