@@ -14,6 +14,7 @@ import click
 import pytest
 from edgefew_runtime.commands import edgefew
 
+from edgefew.data import characters
 from tests.conftest import ROOT, SOURCE_PATTERN, Cli
 
 DOCS = ROOT / "docs"
@@ -161,6 +162,23 @@ def test_the_benchmark_of_unknown_runs(bundle: Path, unseen_folder: Path) -> Non
     assert {(r["way"], r["shot"]) for r in rows} == {(5, 1), (5, 2)}
     assert [r["threshold"] is None for r in rows if r["promised"] == 0.01] == [True] * 4
     assert all(0 <= r["false_accepts"]["mean"] <= 1 for r in rows if r["threshold"] is not None)
+
+
+def test_the_official_runs_of_omniglot_are_asked(checkpoint: Path, tmp_path: Path) -> None:
+    characters.render(tmp_path / "invented", alphabets=2, characters=5, hands=4, seed=1)
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "omniglot_runs.py"),
+        str(checkpoint),
+        str(tmp_path / "invented"),
+    ]
+    done = subprocess.run([*command, "--runs", "50"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    rows = told["alphabets"].values()
+    assert [(row["characters"], row["way"]) for row in rows] == [(5, 5)] * 2
+    assert all(0.2 < row["mean"] < 1 and 0 < row["ci95"] < 0.1 for row in rows)  # five-way: 0.2 is chance
+    assert told["mean"] == pytest.approx(sum(row["mean"] for row in rows) / 2, abs=1e-4)
 
 
 def test_the_benchmark_of_recipes_runs(training_folder: Path, unseen_folder: Path, tmp_path: Path) -> None:

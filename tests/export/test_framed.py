@@ -30,7 +30,9 @@ def drawing(x: float, y: float, scale: float, ink: int = 0, paper: int = 255) ->
     return torch.from_numpy(pixels / 127.5 - 1)[None, None]
 
 
-@pytest.mark.parametrize(("x", "y", "scale"), [(8.0, 26.0, 1.0), (44.5, 60.25, 1.0), (12.0, 56.0, 2.2), (30.0, 40.0, 0.8)])
+@pytest.mark.parametrize(
+    ("x", "y", "scale"), [(8.0, 26.0, 1.0), (44.5, 60.25, 1.0), (12.0, 56.0, 2.2), (30.0, 40.0, 0.8)]
+)
 def test_place_and_size_of_the_ink_do_not_matter(x: float, y: float, scale: float) -> None:
     frame = framed().frame
     usual, moved = frame(drawing(20, 45, 1.5)), frame(drawing(x, y, scale))

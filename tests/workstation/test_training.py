@@ -167,6 +167,8 @@ def test_colour_is_kept_when_asked(tmp_path: Path) -> None:
         ({"episodes": None}, "Neither --episodes nor --minutes"),
         ({"channels": 2}, "--channels 2"),
         ({"image_size": 8}, "--image-size 8"),
+        ({"frame": 48}, "--frame 48 was given; 16 to --image-size, here 16, was expected"),
+        ({"frame": 16, "kind": "signal"}, "--frame 16 was given; .* for images"),
         ({"episodes": -1}, "--episodes -1"),
         ({"episodes": 0}, "--episodes 0"),
         ({"minutes": float("nan")}, "--minutes nan"),
