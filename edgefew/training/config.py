@@ -43,7 +43,7 @@ class TrainingConfig:
         group_share: the share of episodes whose classes are of one group, or of as few as have enough, 0 to 1.
         accumulate: batches or episodes of one step in each process; their gradients are averaged.
         image_size: of images, pixels a side that the backbone sees.
-        frame: of images: the network's first layer brings what is drawn to one place and size, at so many pixels a side.
+        frame: of images: the network's first layer brings what is drawn to one place and size, at so many pixels.
         channels: of images 1 (grey) or 3 (RGB); of signals those of a window.
         samples: of signals, how many a window is resampled to.
         normalize: of signals, a name of `NORMALIZATIONS`; the constants are those of the training classes.
