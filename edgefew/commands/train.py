@@ -50,6 +50,12 @@ if TYPE_CHECKING:
 )
 @click.option("--pretrained", is_flag=True, help="Start from the weights published for the backbone.")
 @click.option(
+    "--freeze",
+    default=0,
+    show_default=True,
+    help="How many of the backbone's first parts (layers, or blocks of layers) stay as they are.",
+)
+@click.option(
     "--head",
     default="cosine",
     show_default=True,
@@ -77,8 +83,8 @@ if TYPE_CHECKING:
     "--augment",
     default="light",
     show_default=True,
-    help="How training frames are changed. Images: none, light, drawing, photo. Signals: none, light, rough. Audio: "
-    "none, light.",
+    help="How training frames are changed. Images: none, light, drawing, photo, microscope. Signals: none, light, "
+    "rough. Audio: none, light.",
 )
 @click.option("--way", default=20, show_default=True, help="Classes in a training episode.")
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")

@@ -25,6 +25,15 @@ AUGMENTATIONS: dict[str, dict[str, Augment]] = {
         "light": Augmentation(),
         "drawing": Augmentation(rotate=20, scale=0.2, shear=0.2, translate=0.1, thicken=0.3, elastic=0.02),
         "photo": PhotoAugmentation(),
+        "microscope": PhotoAugmentation(
+            geometry=Augmentation(rotate=180, scale=0.05, shear=0.05, translate=0.05, thicken=0),
+            brightness=0.1,
+            contrast=0.3,
+            colour=0.1,
+            blur=0.7,
+            noise=0.02,
+            erase=0,
+        ),
     },
     "signal": {
         "none": _unchanged,

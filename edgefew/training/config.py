@@ -28,6 +28,7 @@ class TrainingConfig:
         backbone: its name in the registry; the kind's own default if None.
         head: its name in `HEADS`: what decides in a training episode.
         pretrained: start from the weights that were published for the backbone.
+        freeze: how many of the backbone's first parts (layers, or blocks of layers) stay as they are.
         pretrain_share: the share of the budget that goes to pre-training, 0 to 1; the rest is meta-training.
         batch_size: frames of a step of pre-training.
         mixup: the alpha of mixed images in pre-training; 0 for none.
@@ -66,6 +67,7 @@ class TrainingConfig:
     backbone: str | None = None
     head: str = "cosine"
     pretrained: bool = False
+    freeze: int = 0
     pretrain_share: float = 0.0
     batch_size: int = 64
     mixup: float = 0.0
@@ -119,7 +121,11 @@ class TrainingConfig:
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
                 f"weights for {', '.join(PUBLISHED)}, of images with 3."
             )
-        for name, count in (("unlabelled", self.unlabelled), ("distractors", self.distractors)):
+        for name, count in (
+            ("freeze", self.freeze),
+            ("unlabelled", self.unlabelled),
+            ("distractors", self.distractors),
+        ):
             if count < 0:
                 raise TrainingError(f"--{name} {count} was given; 0 or more was expected.")
         if self.unlabelled and not HEADS[self.head].refines:

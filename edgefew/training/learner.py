@@ -46,8 +46,18 @@ class Learner(nn.Module):
             if config.pretrain_share
             else None
         )
+        self._frozen = _first_parts(_inner(backbone), config.freeze)  # a list: they are the backbone's, not held twice
+        for part in self._frozen:
+            part.requires_grad_(False)
         self._bf16 = bf16
         self._features = torch.compile(self.network.features) if config.compile else self.network.features
+
+    def train(self, mode: bool = True) -> Learner:
+        """Set the mode of all but the frozen parts, whose running means must not move either."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def features(self, frames: torch.Tensor) -> torch.Tensor:
         """What the backbone makes of frames as they came, to learn from: float32 [n, d], not yet of unit length.
@@ -110,6 +120,18 @@ def _dimension(backbone: nn.Module) -> int:
     dimension = backbone.dimension
     assert isinstance(dimension, int)  # noqa: S101
     return dimension
+
+
+def _first_parts(backbone: nn.Module, count: int) -> list[nn.Module]:
+    """The first layers and blocks of a backbone; those in a list or a sequence count one by one."""
+    parts: list[nn.Module] = []
+    for child in backbone.children():
+        parts += list(child) if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child]
+    if count and count >= len(parts):
+        raise TrainingError(
+            f"--freeze {count} was given; the backbone has {len(parts)} parts, of which at least one must learn."
+        )
+    return parts[:count]
 
 
 def _inner(backbone: nn.Module) -> nn.Module:

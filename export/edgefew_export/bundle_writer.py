@@ -198,6 +198,7 @@ def _make_files(
         sampler,
         lambda numbers: _frames_at(source, data, numbers),
         lambda embed: _embedded(source, data, [embed])[0][0],
+        golden_frames(spec, SEED + 1) if spec.kind == "text" else (),  # other languages than the proof's, longer ones
     )
     trial = try_variants(proof, variants, progress)
     progress("calibrating thresholds")

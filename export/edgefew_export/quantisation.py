@@ -1,13 +1,15 @@
 """The embed graph in integers: uint8 or int8 activations, int8 weights, as QuantizeLinear and DequantizeLinear.
 
 What comes before the network (resize, normalisation) and after it (division by the length) stays in float. So do, in
-some settings, its first layers: they see a few channels and make all the others, so their error is everybody's.
+some settings, its first layers: they see a few channels and make all the others, so their error is everybody's. And in
+some of a network of texts all that is no layer with weights: its sums over tokens have no range that fits them all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -48,12 +50,14 @@ class Setting:
         per_channel: whether each channel of a weight has its own scale; else one for the whole tensor, of 7 bits.
         ranges: "minmax" or "percentile" (99.999 %): which activations the integers must hold.
         float_layers: how many of the first layers with weights stay in float.
+        layers_alone: whether what lies between layers with weights stays in float.
     """
 
     activations: str
     per_channel: bool
     ranges: str
     float_layers: int
+    layers_alone: bool = False
 
     def __str__(self) -> str:
         """For people.
@@ -63,15 +67,16 @@ class Setting:
         """
         weights = "per channel" if self.per_channel else "per tensor"
         kept = f", first {self.float_layers} layers in float" if self.float_layers else ""
-        return f"{self.activations} activations, weights {weights}, ranges by {self.ranges}{kept}"
+        between = ", all between layers in float" if self.layers_alone else ""
+        return f"{self.activations} activations, weights {weights}, ranges by {self.ranges}{kept}{between}"
 
     def to_dict(self) -> dict[str, Any]:
         """As the report has it."""
         return asdict(self)
 
 
-def settings_for(target: str) -> list[Setting]:
-    """The settings to be tried: uint8 activations, and on ARM int8 ones too."""
+def settings_for(target: str, *, of_texts: bool = False) -> list[Setting]:
+    """The settings to be tried: uint8 activations, on ARM int8 ones too; of a network of texts also layers alone."""
     plain = Setting("uint8", True, "minmax", 0)
     tried = [
         plain,
@@ -80,6 +85,8 @@ def settings_for(target: str) -> list[Setting]:
         replace(plain, float_layers=1),
         replace(plain, float_layers=3),
     ]
+    if of_texts:
+        tried.append(replace(plain, float_layers=1, layers_alone=True))
     return [replace(s, activations="int8") for s in tried] + tried if target == "arm" else tried
 
 
@@ -112,6 +119,8 @@ class Quantiser:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         nodes = network_nodes(self._model, setting.float_layers)
+        if setting.layers_alone:
+            nodes = [name for name in nodes if name in _weights(self._model)]
         extra: dict[str, Any] = {}
         if setting.per_channel:
             extra["TensorQuantOverrides"] = self._overrides(nodes)
@@ -174,8 +183,10 @@ class Quantiser:
                     augmented_model_path=str(Path(scratch) / "augmented.onnx"),
                     calibrate_method=kinds[method],
                 )
-                for start in range(0, len(self._frames), _AT_ONCE):
-                    calibrator.collect_data(_Reader(self._frames[start : start + _AT_ONCE]))
+                for _, group in itertools.groupby(self._frames, np.shape):  # those of other shapes fit no one array
+                    alike = list(group)
+                    for start in range(0, len(alike), _AT_ONCE):
+                        calibrator.collect_data(_Reader(alike[start : start + _AT_ONCE]))
                 self._ranges[method] = calibrator.compute_data()
                 del calibrator  # on some systems a file that is open cannot be removed
         return self._ranges[method]

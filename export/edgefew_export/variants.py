@@ -75,6 +75,7 @@ class Proof:
         sampler: episodes over the frames to prove on.
         frames_at: the raw frames with these numbers.
         embed_all: what an embedder makes of all of them, float32 [n, d].
+        others: made frames, none of them golden, that an integer graph's ranges must hold too.
     """
 
     model: bytes
@@ -85,6 +86,7 @@ class Proof:
     sampler: EpisodeSampler
     frames_at: Callable[[npt.NDArray[np.int64]], Frames]
     embed_all: Callable[[Embed], head.Embeddings]
+    others: Frames = ()
 
 
 @dataclass(frozen=True)
@@ -217,10 +219,10 @@ def _candidates(name: str, proof: Proof, target: str | None, outcomes: list[Mapp
     if name == "fp16":
         return [_Candidate(name, to_half(proof.model), None)]
     frames = proof.frames_at(_calibration_frames(proof.sampler))
-    quantiser = Quantiser(proof.model, frames)
+    quantiser = Quantiser(proof.model, [*frames, *proof.others])
     made: list[tuple[float, _Candidate]] = []
     expected = _embed(OrtSession(proof.model), frames)
-    for setting in settings_for(target or this_machine()):
+    for setting in settings_for(target or this_machine(), of_texts=frames[0].dtype == np.int64):
         try:
             candidate = _Candidate(name, quantiser.quantise(setting), setting)
         except ExportError as error:

@@ -49,11 +49,12 @@ class TextQuality:
         return self.tokens == 0 or self.unknown == 1
 
 
-def text_quality(pieces: Sequence[str], values: RawFrame, unknown: int) -> TextQuality:
+def text_quality(pieces: Sequence[str | None], values: RawFrame, unknown: int) -> TextQuality:
     """The measures of a text.
 
     Args:
-        pieces: of each token that is no padding, what it stands for; marks are <in angle brackets>.
+        pieces: of each token that is no padding, what it stands for; marks are <in angle brackets>. None where the
+            network has a row and the tokenizer no piece.
         values: int64 [tokens].
         unknown: the token for what is not known.
 
@@ -61,8 +62,9 @@ def text_quality(pieces: Sequence[str], values: RawFrame, unknown: int) -> TextQ
     >>> text_quality(["<s>", "▁turn", "▁left", "</s>"], np.array([1, 7, 8, 2]), 0)
     TextQuality(tokens=2, unknown=0.0, letters=4.0, foreign=False)
     """
-    known = [p.replace(_WORD, "") for p in pieces if not (p.startswith("<") and p.endswith(">"))]
-    missing = int((values == unknown).sum())
+    known = [p.replace(_WORD, "") for p in pieces if p is not None and not (p.startswith("<") and p.endswith(">"))]
+    tokens = values[values >= 0].tolist()
+    missing = sum(piece is None or token == unknown for piece, token in zip(pieces, tokens, strict=True))
     words = [piece for piece in known if any(sign.isalpha() for sign in piece)]
     alphabetic = [len(piece) for piece in words if max(piece) < _OTHERS]
     others = [len(piece) for piece in words if _OTHERS <= max(piece) < _DENSE]

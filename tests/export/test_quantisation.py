@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx
 import pytest
 from edgefew_export.graphs import serialize
 from edgefew_export.half import to_half
+from edgefew_export.proof import golden_frames
 from edgefew_export.quantisation import Quantiser, Setting, network_nodes, settings_for
 from edgefew_runtime import Bundle, ExportError
 from edgefew_runtime.session import OrtSession
@@ -68,6 +70,30 @@ def test_every_setting_gives_the_same_bytes_each_time(bundle: Path, setting: Set
     assert first == again
     found = np.concatenate([OrtSession(first).run({"frames": frame[None]})[0] for frame in frames])
     assert (found * expected).sum(axis=1).min() > 0.9
+
+
+def test_a_network_of_texts_is_quantised_with_its_sums_in_float(text_bundle: Path) -> None:
+    graph = Bundle.open(text_bundle).model("embed")
+    spec = Bundle.open(text_bundle).manifest.input
+    frames, asked = golden_frames(spec, 1), golden_frames(spec, 0)
+    assert len({len(frame) for frame in frames}) > 1, "texts differ in length"
+    quantiser = Quantiser(graph, frames)
+    expected = np.stack([OrtSession(graph).run({"frames": frame[None]})[0][0] for frame in asked])
+
+    def cosine(setting: Setting) -> float:
+        session = OrtSession(quantiser.quantise(setting))
+        found = np.stack([session.run({"frames": frame[None]})[0][0] for frame in asked])
+        return float((found * expected).sum(axis=1).min())
+
+    alone = settings_for("x86", of_texts=True)[-1]
+    assert "all between layers in float" in str(alone)
+    assert cosine(alone) > 0.98
+    assert cosine(alone) > cosine(replace(alone, layers_alone=False, ranges="percentile"))
+    model = onnx.load_from_string(quantiser.quantise(alone))
+    made_by = {output: node.op_type for node in model.graph.node for output in node.output}
+    for node in model.graph.node:
+        if node.op_type in ("ReduceSum", "LayerNormalization", "Tanh"):
+            assert made_by.get(node.input[0]) != "DequantizeLinear"
 
 
 def test_what_comes_before_and_after_the_network_stays_in_float(bundle: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from edgefew_runtime import Bundle, BundleFormatError, Classifier, FrameError, Gallery, migrate
 from edgefew_runtime.bundle import SUMS_FILE, TOKENIZER_FILE, sums_text
-from edgefew_runtime.text_input import MAX_CHARACTERS
+from edgefew_runtime.text_input import MAX_CHARACTERS, TextInput
 
 from tests.conftest import Cli
 from tests.texts import make_folder, make_text
@@ -55,6 +56,17 @@ def test_the_doctor_speaks_of_texts(text_bundle: Path) -> None:
     assert not {"too short", "unknown language"} & set(kinds[make_text(50, 0)])
     assert "too short" in kinds["ban"]
     assert "unknown language" in kinds["ξένη γλώσσα εδώ"]
+
+
+def test_a_token_that_the_tokenizer_has_no_piece_for_is_unknown(text_bundle: Path) -> None:
+    spec = Bundle.open(text_bundle).manifest.input
+    assert isinstance(spec, TextInput)
+    wider = replace(spec, vocabulary=spec.vocabulary + 3)
+    tokens = wider.load(make_text(50, 0)).values
+    assert wider.quality(tokens).unknown == 0
+    nameless = np.full(len(tokens), spec.vocabulary + 2)
+    assert wider.quality(nameless).blank
+    assert 0.4 < wider.quality(np.concatenate([tokens, nameless])).unknown < 0.6
 
 
 def test_kept_texts_go_to_a_new_bundle(text_bundle: Path, tmp_path: Path) -> None:

@@ -210,6 +210,26 @@ def test_unlabelled_frames_that_nothing_can_use_are_refused(options: dict[str, A
         config(**options)
 
 
+def test_frozen_parts_stay_as_they_were_and_the_others_learn(training_folder: Path, tmp_path: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    first, second = tmp_path / "a.ckpt", tmp_path / "b.ckpt"
+    train(folder, first, config(backbone="resnet8", episodes=2))
+    start = read_checkpoint(first)
+    train(folder, second, config(backbone="resnet8", episodes=3, freeze=2, augment="microscope"), init=start)
+    weights = read_checkpoint(second).weights
+    moved = {name for name, tensor in weights.items() if not torch.equal(tensor, start.weights[name])}
+    assert {name.split(".")[1] for name in moved} == {"2", "3"}
+    assert any("running_mean" in name for name in moved)
+
+
+def test_a_backbone_that_is_frozen_whole_is_refused(training_folder: Path, tmp_path: Path) -> None:
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    with pytest.raises(TrainingError, match="has 4 parts"):
+        train(folder, tmp_path / "a.ckpt", config(backbone="resnet8", freeze=4))
+    with pytest.raises(TrainingError, match="--freeze -1"):
+        config(freeze=-1)
+
+
 def test_classes_that_are_held_out_by_name_let_all_others_train(
     training_folder: Path, unseen_folder: Path, tmp_path: Path, cli: Cli
 ) -> None:
