@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from edgefew_export.backbones import build_backbone
 from edgefew_export.checkpoint import Checkpoint, read_checkpoint
 from edgefew_export.labelled_folder import read_labelled_folder
 from edgefew_runtime import TrainingError
@@ -103,6 +105,25 @@ def test_a_network_that_cannot_be_compiled_is_told_of(
     torch._dynamo.reset()
     with pytest.raises(TrainingError, match=r"--compile was given, but .* cannot be compiled here"):
         trained(training_folder, tmp_path / "a.ckpt", compile=True)
+
+
+@pytest.mark.parametrize("name", ["conv4", "resnet8"])
+def test_pooling_before_the_relu_is_the_same_to_the_bit(name: str) -> None:
+    torch.manual_seed(0)
+    learns = build_backbone(name, config().input())
+    as_published = copy.deepcopy(learns).eval()
+    for module in as_published.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.train()  # the same statistics; all else as a graph has it
+    images = torch.randn(6, 1, 18, 18)
+    results = []
+    for network in (learns, as_published):
+        features = network(images)
+        features.square().mean().backward()
+        results.append((features, [parameter.grad for parameter in network.parameters()]))
+    assert torch.equal(results[0][0], results[1][0])
+    assert all(torch.equal(one, other) for one, other in zip(results[0][1], results[1][1], strict=True))
+    assert not torch.equal(learns.eval()(images), results[0][0])  # it was in training mode
 
 
 @gpu
