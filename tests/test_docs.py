@@ -57,7 +57,7 @@ def test_every_command_has_a_page_with_its_help_and_an_example() -> None:
 
 NAMES = (
     "blood_cells device hallucinate heart_beats medical_bedside medical_laboratory "
-    "refine spoken_digits training unknown"
+    "refine spoken_digits training training_speed unknown"
 )
 
 

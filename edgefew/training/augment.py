@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -52,19 +53,32 @@ def _affine(images: torch.Tensor, by: Augmentation, generator: torch.Generator) 
     # 2 × because affine_grid's coordinates run from -1 to 1
     shift_x, shift_y = _uniform(n, 2 * by.translate, generator), _uniform(n, 2 * by.translate, generator)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    theta = torch.stack(
-        [
-            torch.stack([cos * width, (shear * cos - sin) * height, shift_x], dim=1),
-            torch.stack([sin * width, (shear * sin + cos) * height, shift_y], dim=1),
-        ],
-        dim=1,
-    ).to(images)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    changes = [cos * width, (shear * cos - sin) * height, shift_x, sin * width, (shear * sin + cos) * height, shift_y]
+    by_places = torch.stack(changes, dim=1).view(n, 2, 3)
     if by.elastic:
-        places = torch.randn((n, 2, _PLACES, _PLACES), generator=generator, device=generator.device).to(images)
-        field = F.interpolate(2 * by.elastic * places, size=images.shape[2:], mode="bicubic", align_corners=False)
-        grid = grid + field.permute(0, 2, 3, 1)
+        places = torch.randn((n, 2, _PLACES, _PLACES), generator=generator, device=generator.device)
+        by_places = torch.cat([by_places, 2 * by.elastic * places.flatten(2)], dim=2)
+    size = images.shape[2:]
+    known = known_fields(size[0], size[1], images.device)[: by_places.shape[2]]
+    # One matrix product for all images: affine_grid and a bicubic interpolate give the same, and take 4 times as long.
+    grid = (by_places.to(images).flatten(0, 1) @ known).view(n, 2, *size).permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+@functools.lru_cache(maxsize=8)
+def known_fields(height: int, width: int, device: torch.device) -> torch.Tensor:
+    """What every field of shifts is a sum of: float32 [3 + places², height · width].
+
+    The middles of an image's pixels in x and in y, from -1 to 1, and a constant; and each of the places' part in a
+    bicubic surface over all of them.
+    """
+    y, x = ((torch.arange(side, device=device) * 2 + 1) / side - 1 for side in (height, width))
+    flat = torch.stack(
+        [x.expand(height, width), y[:, None].expand(height, width), torch.ones_like(x).expand(height, width)]
+    )
+    each = torch.eye(_PLACES**2, device=device).view(1, -1, _PLACES, _PLACES)
+    surfaces = F.interpolate(each, size=(height, width), mode="bicubic", align_corners=False)
+    return torch.cat([flat, surfaces[0]]).flatten(1)
 
 
 def _thicken(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:

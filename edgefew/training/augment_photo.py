@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -40,9 +41,11 @@ class PhotoAugmentation:
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """The images, changed: float32 [n, C, S, S] in and out, of values 0 to 255."""
-        changed = _blur(self.geometry(images, generator), self.blur, generator)
+        changed = self.geometry(images, generator)
+        sigma = _random(generator, len(images), 1) * self.blur + 1e-3
+        changed = blurred(changed, sigma, math.ceil(3 * self.blur))
         changed = _noise(_light(changed, self, generator), self.noise, generator)
-        return _erase(changed, self, generator).clamp(0, 255)
+        return _erase(changed, self, generator).clamp_(0, 255)
 
 
 def _random(generator: torch.Generator, *shape: int) -> torch.Tensor:
@@ -53,36 +56,50 @@ def _factor(share: float, random: torch.Tensor) -> torch.Tensor:
     return torch.exp((2 * random - 1) * math.log1p(share))
 
 
-def _blur(images: torch.Tensor, limit: float, generator: torch.Generator) -> torch.Tensor:
-    """Each image with a Gaussian of its own: first along one side, then along the other."""
-    n, channels, height, width = images.shape
-    sigma = _random(generator, n, 1) * limit + 1e-3
-    reach = math.ceil(3 * limit)
-    places = torch.arange(-reach, reach + 1, device=generator.device)
+def blurred(images: torch.Tensor, sigma: torch.Tensor, reach: int) -> torch.Tensor:
+    """Each image with a Gaussian of its own: first along one side, then along the other.
+
+    By matrix products: a convolution with as many kernels as images has no fast way on a processor.
+
+    Args:
+        images: float32 [n, C, h, w].
+        sigma: float32 [n, 1], standard deviations in pixels.
+        reach: how many pixels away a pixel still counts; those of an edge stand for all beyond it.
+    """
+    n, _, height, width = images.shape
+    places = torch.arange(-reach, reach + 1, device=sigma.device)
     kernel = torch.exp(-0.5 * (places / sigma).square())
-    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).to(images).repeat_interleave(channels, dim=0)
-    maps = images.reshape(1, n * channels, height, width)
-    for shape, pad in (
-        ((-1, 1, 1, 2 * reach + 1), (reach, reach, 0, 0)),
-        ((-1, 1, 2 * reach + 1, 1), (0, 0, reach, reach)),
-    ):
-        maps = F.conv2d(F.pad(maps, pad, mode="replicate"), kernel.view(shape), groups=n * channels)
-    return maps.reshape(images.shape)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).to(images)
+    across, down = ((kernel @ _neighbours(side, reach, images.device)).view(n, side, side) for side in (width, height))
+    rows = (images.flatten(1, 2) @ across.mT).view(images.shape)
+    return torch.einsum("nij,ncjk->ncik", down, rows)
+
+
+@functools.lru_cache(maxsize=8)
+def _neighbours(side: int, reach: int, device: torch.device) -> torch.Tensor:
+    """Which pixel of a row each of a pixel's neighbours is, the last one over and over beyond the edge.
+
+    float32 [2 · reach + 1, side · side]: times a kernel, a matrix that blurs a row.
+    """
+    places = torch.arange(side, device=device)
+    found = [F.one_hot((places + by).clamp(0, side - 1), side) for by in range(-reach, reach + 1)]
+    return torch.stack(found).flatten(1).float()
 
 
 def _light(images: torch.Tensor, by: PhotoAugmentation, generator: torch.Generator) -> torch.Tensor:
+    """(mean + (image - mean) · contrast + shift) · tint, as one factor and one addend for each channel."""
     n, channels = images.shape[:2]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     contrast = _factor(by.contrast, _random(generator, n, 1, 1, 1)).to(images)
     shift = (2 * _random(generator, n, 1, 1, 1) - 1) * 255 * by.brightness
     tint = _factor(by.colour, _random(generator, n, channels, 1, 1)).to(images)
-    return (mean + (images - mean) * contrast + shift.to(images)) * tint
+    return torch.addcmul((mean * (1 - contrast) + shift.to(images)) * tint, images, contrast * tint)
 
 
 def _noise(images: torch.Tensor, limit: float, generator: torch.Generator) -> torch.Tensor:
     strength = _random(generator, len(images), 1, 1, 1) * 255 * limit
     noise = torch.randn(images.shape, generator=generator, device=generator.device)
-    return images + (noise * strength).to(images)
+    return torch.addcmul(images, noise.to(images), strength.to(images))
 
 
 def _erase(images: torch.Tensor, by: PhotoAugmentation, generator: torch.Generator) -> torch.Tensor:

@@ -135,7 +135,7 @@ def train(
     sampler = TrainingEpisodes(frames, config)
     validator = _validation_sampler(validation, config)
     learner.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
     if held_out is not None:
         run["held_out_sha256"] = held_out.content_sha256()

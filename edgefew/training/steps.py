@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -42,29 +44,31 @@ def episode_loss(
     turns = labelled.shape[1] // sampler.shot if in_turn else 1
     places = np.concatenate([episode.support, episode.query[:, : sampler.query]], axis=1)[: sampler.way]
     sources = None if frames.sources is None else frames.sources[places]
-    found = [
-        _turn(learner, labelled, unlabelled, sources, slice(turn * sampler.shot, (turn + 1) * sampler.shot))
-        for turn in range(turns)
-    ]
-    return torch.stack([loss for loss, _ in found]).mean(), found[0][1]
+    examples = labelled[:, : turns * sampler.shot].reshape(len(labelled), turns, sampler.shot, -1).movedim(1, 0)
+    logits = learner.head(examples, labelled.flatten(0, 1), unlabelled)
+    asked = torch.from_numpy(_asked(labelled.shape[:2], turns, sampler.shot, sources)).to(logits.device)
+    truth = torch.arange(len(labelled), device=logits.device).repeat_interleave(labelled.shape[1])
+    losses = F.cross_entropy(logits.flatten(0, 1), truth.repeat(turns), reduction="none").view(turns, -1)
+    right = logits[0].detach().argmax(dim=1) == truth
+    return ((losses * asked).sum(dim=1) / asked.sum(dim=1)).mean(), (right * asked[0]).sum() / asked[0].sum()
 
 
-def _turn(
-    learner: Learner,
-    labelled: torch.Tensor,
-    unlabelled: torch.Tensor | None,
-    sources: npt.NDArray[np.int64] | None,
-    examples: slice,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean cross-entropy where these columns of the features [way, n, d] are examples, and the share right."""
-    way, number = labelled.shape[:2]
-    asked = np.ones((way, number), bool)
-    asked[:, examples] = False
+def _asked(shape: Sequence[int], turns: int, shot: int, sources: npt.NDArray[np.int64] | None) -> npt.NDArray[np.bool_]:
+    """Which frames are asked in each turn: bool [turns, way · n]; no example, and none of a source of its class's.
+
+    Args:
+        shape: way and n, the frames of each class.
+        turns: in each, the next frames of each class are its examples.
+        shot: how many examples.
+        sources: int64 [way, n], or None.
+    """
+    way, number = shape
+    columns = np.arange(turns * shot).reshape(turns, 1, 1, shot)
+    same = np.broadcast_to(np.arange(number)[:, None] == columns, (turns, way, number, shot))
     if sources is not None:
-        asked &= (sources[:, :, None] != sources[:, None, examples]).all(axis=2)
-    rows, columns = (torch.from_numpy(axis).to(labelled.device) for axis in np.nonzero(asked))
-    logits = learner.head(labelled[:, examples], labelled[rows, columns], unlabelled)
-    return F.cross_entropy(logits, rows), _share_right(logits, rows)
+        of_examples = sources[:, : turns * shot].reshape(way, turns, 1, shot).swapaxes(0, 1)
+        same = same | (sources[:, :, None] == of_examples)
+    return ~same.any(axis=3).reshape(turns, way * number)
 
 
 def pretraining_loss(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from edgefew.training.augment import Augmentation
-from edgefew.training.augment_photo import PhotoAugmentation
+from edgefew.training.augment import Augmentation, known_fields
+from edgefew.training.augment_photo import PhotoAugmentation, blurred
 from edgefew.training.augmentations import AUGMENTATIONS
 
 STILL = Augmentation(0, 0, 0, 0, 0)
@@ -41,6 +42,24 @@ def test_an_elastic_change_moves_places_apart() -> None:
     shift = (Augmentation(0, 0, 0, 0, 0, elastic=0.03)(ramp, seeded()) - ramp)[..., 8:24, 8:24] / 8
     assert 0.3 < shift.std() < 2.0  # 0.03 of 32 pixels is about one
     assert (shift.flatten(1).std(dim=1) > 0.1).all()  # more than a shift of the whole
+
+
+def test_places_are_those_of_an_affine_grid_and_a_bicubic_field() -> None:
+    theta, places = torch.randn(3, 2, 3, generator=seeded()), torch.randn(3, 2, 5, 5, generator=seeded(1))
+    expected = F.affine_grid(theta, [3, 1, 20, 24], align_corners=False)
+    expected += F.interpolate(places, size=(20, 24), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+    found = torch.cat([theta, places.flatten(2)], dim=2) @ known_fields(20, 24, theta.device)
+    assert torch.allclose(found.view(3, 2, 20, 24).permute(0, 2, 3, 1), expected, atol=1e-5)
+
+
+def test_a_blur_is_a_convolution_with_each_images_own_gaussian() -> None:
+    images, sigma = pictures(n=2, size=20)[..., :18], torch.tensor([[0.4], [1.3]])
+    found = blurred(images, sigma, 4)
+    for image, deviation, one in zip(images, sigma, found, strict=True):
+        kernel = torch.exp(-0.5 * (torch.arange(-4, 5) / deviation).square())
+        square = torch.outer(kernel, kernel) / kernel.sum().square()
+        padded = F.pad(image[:, None], (4, 4, 4, 4), mode="replicate")
+        assert torch.allclose(F.conv2d(padded, square[None, None])[:, 0], one, atol=1e-3)
 
 
 def test_a_blur_keeps_the_mean_and_smooths() -> None:

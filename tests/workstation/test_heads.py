@@ -40,6 +40,17 @@ def test_each_head_finds_the_class_and_teaches_the_backbone(name: str) -> None:
     assert (support.grad.abs().sum(dim=2) > 0).all()
 
 
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_several_support_sets_at_once_give_what_each_gives(name: str) -> None:
+    sets = torch.randn(3, 4, 2, 12, generator=torch.Generator().manual_seed(1))
+    _, query = clusters()
+    head, more = build_head(name), {"unlabelled": clusters()[1]} if HEADS[name].refines else {}
+    for options in ({}, more):
+        assert torch.allclose(
+            head(sets, query, **options), torch.stack([head(s, query, **options) for s in sets]), atol=1e-5
+        )
+
+
 def test_the_cosine_is_what_the_device_computes() -> None:
     support, query = clusters()
     cosine = build_head("cosine")

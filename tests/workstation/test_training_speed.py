@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import runpy
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from edgefew_export.backbones import build_backbone
 from edgefew_export.checkpoint import Checkpoint, read_checkpoint
 from edgefew_export.labelled_folder import read_labelled_folder
 from edgefew_runtime import TrainingError
@@ -16,7 +20,7 @@ from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, load_frames
 from edgefew.training.loop import choose_precision, train
 from edgefew.training.training_frames import TrainingFrames
-from tests.conftest import SOURCE_PATTERN
+from tests.conftest import ROOT, SOURCE_PATTERN
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
@@ -103,6 +107,66 @@ def test_a_network_that_cannot_be_compiled_is_told_of(
     torch._dynamo.reset()
     with pytest.raises(TrainingError, match=r"--compile was given, but .* cannot be compiled here"):
         trained(training_folder, tmp_path / "a.ckpt", compile=True)
+
+
+@pytest.mark.parametrize("name", ["conv4", "resnet8"])
+def test_pooling_before_the_relu_is_the_same_to_the_bit(name: str) -> None:
+    torch.manual_seed(0)
+    learns = build_backbone(name, config().input())
+    as_published = copy.deepcopy(learns).eval()
+    for module in as_published.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.train()  # the same statistics; all else as a graph has it
+    images = torch.randn(6, 1, 18, 18)
+    results = []
+    for network in (learns, as_published):
+        features = network(images)
+        features.square().mean().backward()
+        results.append((features, [parameter.grad for parameter in network.parameters()]))
+    assert torch.equal(results[0][0], results[1][0])
+    assert all(torch.equal(one, other) for one, other in zip(results[0][1], results[1][1], strict=True))
+    assert not torch.equal(learns.eval()(images), results[0][0])  # it was in training mode
+
+
+def test_the_benchmarks_timer_counts_the_backbone_alone_while_it_learns() -> None:
+    timer = runpy.run_path(str(ROOT / "benchmarks" / "backbone_timer.py"))["BackboneTimer"](Pause)
+    network = torch.nn.Sequential(Pause(), Pause(), torch.nn.Identity())
+    values = torch.ones(1, requires_grad=True)
+    with timer.watching():
+        network.eval()(values)
+        assert timer.seconds == 0
+        network.train()
+        began = time.perf_counter()
+        for _ in range(2):
+            loss = network(values).sum()
+            time.sleep(0.2)  # what else a step does
+            loss.backward()
+        took = time.perf_counter() - began
+    assert 2 * 2 * 0.06 <= timer.seconds <= took - 2 * 0.2  # two of them, twice, each way 0.03; without the rest
+    before = timer.seconds
+    network(values).sum().backward()
+    assert timer.seconds == before
+
+
+class Slow(torch.autograd.Function):
+    @staticmethod
+    def forward(context: object, values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.03)
+        return values * 1
+
+    @staticmethod
+    def backward(context: object, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        time.sleep(0.03)
+        return gradient, gradient
+
+
+class Pause(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return Slow.apply(values, self.weight)
 
 
 @gpu

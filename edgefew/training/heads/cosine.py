@@ -24,16 +24,17 @@ class Cosine(EpisodeHead):
     def forward(
         self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """float32 [way · query, way]."""
-        sums = F.normalize(support, dim=2).sum(dim=1)
+        """float32 [..., m, way]."""
+        sums = F.normalize(support, dim=-1).sum(dim=-2)
         if unlabelled is not None:
             sums = refined(sums, F.normalize(unlabelled, dim=1))
-        return self.scale * F.normalize(query, dim=1) @ F.normalize(sums, dim=1).T
+        scores: torch.Tensor = F.normalize(query, dim=-1) @ F.normalize(sums, dim=-1).mT
+        return self.scale * scores
 
 
 def refined(sums: torch.Tensor, unlabelled: torch.Tensor, by: Refinement = Refinement()) -> torch.Tensor:  # noqa: B008
-    """`Refinement.refine` on tensors: sums float32 [way, d] with what each class takes of unit vectors [m, d]."""
-    of_classes = by.scale * unlabelled @ F.normalize(sums, dim=1).T
-    of_distractor = of_classes.new_full((len(unlabelled), 1), by.scale * by.distractor)
-    shares = torch.cat([of_classes, of_distractor], dim=1).softmax(dim=1)[:, :-1]
-    return sums + shares.T @ unlabelled
+    """`Refinement.refine` on tensors: sums float32 [..., way, d] with what each class takes of unit vectors [m, d]."""
+    of_classes = by.scale * unlabelled @ F.normalize(sums, dim=-1).mT
+    of_distractor = of_classes.new_full((*of_classes.shape[:-1], 1), by.scale * by.distractor)
+    shares = torch.cat([of_classes, of_distractor], dim=-1).softmax(dim=-1)[..., :-1]
+    return sums + shares.mT @ unlabelled

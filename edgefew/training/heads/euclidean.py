@@ -16,8 +16,9 @@ class Euclidean(EpisodeHead):
     def forward(
         self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """float32 [way · query, way]."""
-        prototypes = support.mean(dim=1)
+        """float32 [..., m, way]."""
+        prototypes = support.mean(dim=-2)
         # Multiplied out: a matrix product in the place of way × query differences of d values.
-        squares = query.square().sum(dim=1)[:, None] + prototypes.square().sum(dim=1) - 2 * query @ prototypes.T
-        return -self.scale * squares / query.shape[1]
+        of_queries, of_prototypes = query.square().sum(dim=-1), prototypes.square().sum(dim=-1)
+        squares = of_queries[..., None] + of_prototypes[..., None, :] - 2 * query @ prototypes.mT
+        return -self.scale * squares / query.shape[-1]

@@ -35,10 +35,10 @@ class EpisodeHead(nn.Module):
     def forward(
         self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The logits of each query: float32 [way · query, way], from features.
+        """The logits of each query: float32 [..., m, way], from features.
 
         Args:
-            support: float32 [way, shot, d], as the backbone gives them.
-            query: float32 [way · query, d].
+            support: float32 [..., way, shot, d], as the backbone gives them; of several sets at once, if wanted.
+            query: float32 [..., m, d]; without leading dimensions, the same for all of those sets.
             unlabelled: float32 [m, d], of any class or none; only for a head that `refines`.
         """

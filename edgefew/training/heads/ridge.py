@@ -31,11 +31,11 @@ class Ridge(EpisodeHead):
     def forward(
         self, support: torch.Tensor, query: torch.Tensor, unlabelled: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """float32 [way · query, way]."""
-        way, shot = support.shape[:2]
-        examples = F.normalize(support.flatten(0, 1), dim=1)
+        """float32 [..., m, way]."""
+        way, shot = support.shape[-3:-1]
+        examples = F.normalize(support.flatten(-3, -2), dim=-1)
         wanted = torch.eye(way, device=support.device, dtype=support.dtype).repeat_interleave(shot, dim=0)
         penalty = self.log_penalty.exp() * torch.eye(way * shot, device=support.device, dtype=support.dtype)
-        weights: torch.Tensor = examples.T @ torch.linalg.solve(examples @ examples.T + penalty, wanted)
-        scores: torch.Tensor = F.normalize(query, dim=1) @ weights
+        weights: torch.Tensor = examples.mT @ torch.linalg.solve(examples @ examples.mT + penalty, wanted)
+        scores: torch.Tensor = F.normalize(query, dim=-1) @ weights
         return self.scale * scores

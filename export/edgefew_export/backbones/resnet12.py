@@ -85,5 +85,6 @@ class _Block(nn.Module):
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        maps: torch.Tensor = self.pool(torch.relu(self.path(images) + self.shortcut(images)))
-        return maps
+        maps: torch.Tensor = self.path(images) + self.shortcut(images)
+        # While it learns, pooled first: the same to the bit, and a quarter of the work for the ReLU.
+        return torch.relu(self.pool(maps)) if self.training else self.pool(torch.relu(maps))
