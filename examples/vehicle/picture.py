@@ -107,9 +107,9 @@ def commands(figure: Figure, spoken: dict[str, Any], recordings: Path | None) ->
         under = f"teaches “{clip['command']}”" if teaching else said(clip["answer"])
         weight = "normal" if teaching else "bold"
         text(figure, left + side / 2, 3.65, under, size=9, color=colour, ha="center", weight=weight)
-    bars(figure, spoken["bundles"], SOUND_BARS, SOUND_TITLES, 0.85, 2.5)
+    bars(figure, spoken["bundles"], SOUND_BARS, SOUND_TITLES, 0.85, 3.0)
     words = (
-        f"{spoken['words']} words by {spoken['speakers']} people (Free Spoken Digit Dataset), each in turn the driver; "
+        f"{spoken['words']} words by {spoken['speakers']} people, each in turn the driver; "
         f"{spoken['commands']} commands. At most {spoken['promised']:.0%} of strangers promised, on "
         f"{spoken['strangers']} other words. Bars: 95 % interval over drivers."
     )
