@@ -10,8 +10,10 @@ BIN := .venv/bin
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
 
-vehicle: .venv/.ready  ## a depot teaches its vehicles a new sign: three bundles, class packs, drives, a table, a picture
-	OMP_NUM_THREADS=1 $(BIN)/python examples/vehicle/vehicle.py --picture build/vehicle/vehicle.png --figures build/vehicle/figures.json
+RECORDINGS := ../shared/data/spoken_digits
+vehicle: .venv/.ready  ## a depot teaches its vehicles a sign, drivers teach them words: two tables, a picture; RECORDINGS=FOLDER says where the words are
+	OMP_NUM_THREADS=1 $(BIN)/python examples/vehicle/vehicle.py --recordings $(RECORDINGS) \
+		--picture build/vehicle/vehicle.png --figures build/vehicle/figures.json
 
 test: .venv/.ready .venv-device/.ready  ## every test, on two cores; one thread each, so that they do not wait for one another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -10,7 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from edgefew_runtime.commands import edgefew
 
+from examples.vehicle.commands import figures
+from examples.vehicle.spoken import halves, read
 from tests.conftest import ROOT, SHARED_DATA, Cli
 
 OMNIGLOT = SHARED_DATA / "omniglot" / "images_background_small1.zip"
@@ -72,24 +76,51 @@ def test_heart_beats_of_new_patients_are_told_apart(cli: Cli, tmp_path: Path) ->
 DIGITS = SHARED_DATA / "spoken_digits" / "spoken_digits.zip"
 
 
-@pytest.mark.skipif(not DIGITS.exists(), reason="no spoken digits beside the project (shared/data/spoken_digits)")
-def test_spoken_digits_of_new_speakers_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+SPEAKERS = ["--source-pattern", r"^\d_([a-z]+)_"]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Six takes of each digit by each speaker, and the speech embedding as a bundle that was proved on them."""
+    if not DIGITS.exists():
+        pytest.skip("no spoken digits beside the project (shared/data/spoken_digits)")
     for package in ("soundfile", "soxr"):
         pytest.importorskip(package, reason=f"{package} is not installed (extra audio)")
     pytest.importorskip("livekit.wakeword", reason="livekit-wakeword is not installed (extra speech)")
+    place = tmp_path_factory.mktemp("digits")
     with zipfile.ZipFile(DIGITS) as archive:
-        archive.extractall(tmp_path, [n for n in archive.namelist() if re.search(r"_[0-5]\.wav$", n)])
-    (data,) = {file.parent.parent for file in tmp_path.rglob("*.wav")}
-    bundle, speakers = tmp_path / "words.edgefew", ["--source-pattern", r"^\d_([a-z]+)_"]
-    result = cli("export", "speech_embedding", bundle, "--data", data, *speakers)
+        archive.extractall(place, [n for n in archive.namelist() if re.search(r"_[0-5]\.wav$", n)])
+    (data,) = {file.parent.parent for file in place.rglob("*.wav")}
+    bundle = place / "words.edgefew"
+    words = ["export", "speech_embedding", str(bundle), "--data", str(data), *SPEAKERS]
+    result = CliRunner().invoke(edgefew, words)
     assert result.exit_code == 0, result.output
+    return data, bundle
+
+
+def test_spoken_digits_of_new_speakers_are_told_apart(cli: Cli, digits: tuple[Path, Path]) -> None:
+    data, bundle = digits
 
     def accuracy(model: object) -> float:
         options = ["--way", 10, "--shot", 3, "--episodes", 200, "--json"]
-        result = cli("evaluate", model, data, *speakers, *options)
+        result = cli("evaluate", model, data, *SPEAKERS, *options)
         assert result.exit_code == 0, result.output
         return float(json.loads(result.stdout)["accuracy"])
 
     ours, baseline = accuracy(bundle), accuracy("raw-sound")
     assert ours > baseline + 0.4
     assert ours > 0.88
+
+
+def test_spoken_commands_are_recognised_of_others_and_other_words_are_not(
+    digits: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The vehicle example's commands in its short form: six takes, and no projection."""
+    spoken = read(digits[0], tmp_path)
+    told = figures({"speech": [digits[1]] * 2}, spoken, halves(spoken, 0), 0)["bundles"]["speech"]
+    assert told["nearest"]["mean"] > 0.9
+    assert told["right"]["mean"] > 0.4
+    assert told["driver_right"]["mean"] > 0.85
+    assert told["new_word"]["mean"] < 0.2
+    assert told["noise"]["mean"] < 0.02
+    assert told["babble"]["mean"] < 0.1

@@ -1,17 +1,20 @@
-"""The vehicle example's picture: two drives past signs, one taught and one not, and what the fleet knows."""
+"""The vehicle example's picture: drives past two signs, one taught and one not, and spoken commands below them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -19,9 +22,15 @@ if TYPE_CHECKING:
 
 INK, MUTED, RULE = "#16202c", "#6b7785", "#d9dee4"
 RIGHT, WRONG, UNKNOWN = "#1b8a5a", "#c8372d", "#8a6d1b"
-COLOURS = {"trained": "#2257c5", "lite0": "#d07a1d", "raw": "#8b95a1"}
-WIDTH, HEIGHT, LEFT = 12.4, 8.9, 0.45
-TITLES = {"trained": "trained on pictograms", "lite0": "EfficientNet-Lite0 (ImageNet)", "raw": "raw pixels"}
+COLOURS = ("#2257c5", "#d07a1d", "#8b95a1")
+WIDTH, SIGNS, COMMANDS, LEFT = 12.4, 8.75, 6.1, 0.45
+"""Inches: the picture's width, the heights of its two parts, and the margin."""
+
+TITLES = {
+    "trained": "trained on pictograms",
+    "lite0": "EfficientNet-Lite0 (ImageNet)",
+    "raw": "raw pixels",
+}
 BARS = {
     "nearest": "one frame:\nright sign nearest",
     "track_nearest": "whole track, if\nall is answered",
@@ -29,29 +38,82 @@ BARS = {
     "track_right": "whole track:\nright and known",
     "unknown_tracks": "unknown sign taken for\nanother (less is better)",
 }
+SOUND_TITLES = {"wccn": "speech embedding, projected", "speech": "speech embedding", "raw": "raw spectra"}
+SOUND_BARS = {
+    "nearest": "said by others:\nright command nearest",
+    "right": "said by others:\nright and known",
+    "driver_right": "said by the driver:\nright and known",
+    "new_word": "other words, never given,\ntaken for a command",
+    "noise": "wind, hum, clicks\ntaken for a command",
+    "babble": "four voices at once\ntaken for a command",
+}
 
 
-def draw(shown: Sequence[Asked], result: dict[str, Any], out: Path) -> None:
-    """Write the picture; `shown` are the answers of one depot's vehicles."""
-    figure = plt.figure(figsize=(WIDTH, HEIGHT), dpi=110, facecolor="white")
-    text(figure, LEFT, 8.42, "Three frames teach the fleet a sign", size=21, weight="bold")
+def draw(shown: Sequence[Asked], result: dict[str, Any], out: Path, recordings: Path | None = None) -> None:
+    """Write the picture.
+
+    Args:
+        shown: the answers of one depot's vehicles.
+        result: all figures; without `commands`, these are not in the picture.
+        out: where the picture goes.
+        recordings: JSON with a few recordings and their answers, from `shown.show`.
+    """
+    spoken = result.get("commands")
+    base = COMMANDS if spoken else 0.0
+    figure = plt.figure(figsize=(WIDTH, SIGNS + base), dpi=110, facecolor="white")
+    text(figure, LEFT, base + 8.27, "Three frames teach the fleet a sign", size=21, weight="bold")
     words = (
         "Frames as the vehicle's camera gives them, left to right while it comes nearer. Under each: what this frame "
         "alone is taken for, then (bold) the consensus so far."
     )
-    text(figure, LEFT, 8.08, words, size=10, color=MUTED)
-    rows = chosen(shown)
-    for position, asked in enumerate(rows):
-        strip(figure, asked, 6.1 - 1.9 * position)
-    bars(figure, result)
+    text(figure, LEFT, base + 7.93, words, size=10, color=MUTED)
+    for position, asked in enumerate(chosen(shown)):
+        strip(figure, asked, base + 5.95 - 1.9 * position)
+    bars(figure, result["bundles"], BARS, TITLES, base + 0.85, base + 3.5)
     words = (
         f"Simulated drives past invented signs of concepts that training never saw; {result['depots']} depots with 10 "
         f"signs each. At most {result['promised']:.0%} of strangers' frames promised. Bars: 95 % interval over tracks."
     )
-    text(figure, LEFT, 0.18, words, size=8.5, color=MUTED)
+    text(figure, LEFT, base + 0.14, words, size=8.5, color=MUTED)
+    if spoken:
+        commands(figure, spoken, recordings)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, metadata={"Software": "EdgeFew"})
     plt.close(figure)
+
+
+def commands(figure: Figure, spoken: dict[str, Any], recordings: Path | None) -> None:
+    """The lower part: a few recordings with their answers, and the figures."""
+    rule = figure.add_artist(Line2D([LEFT / WIDTH, 1 - LEFT / WIDTH], [COMMANDS / figure.get_figheight()] * 2))
+    rule.set(color=RULE, linewidth=1)
+    text(figure, LEFT, 5.5, "Three takes teach it a command", size=21, weight="bold")
+    words = (
+        "Spectra of recordings, time from left to right. The driver enrolls; then other people speak. Under each: "
+        "what it is taken for. The first of each kind, not chosen."
+    )
+    text(figure, LEFT, 5.16, words, size=10, color=MUTED)
+    clips = json.loads(recordings.read_text(encoding="utf-8")) if recordings else []
+    pitch = (WIDTH - 2 * LEFT + 0.14) / max(1, len(clips))
+    for column, clip in enumerate(clips):
+        left, side = LEFT + pitch * column, pitch - 0.14
+        teaching = "answer" not in clip
+        colour = MUTED if teaching else judged(clip["answer"], clip["command"])
+        axes = place(figure, left, 3.86, side, 0.85)
+        axes.imshow(np.array(clip["spectrum"]), origin="lower", aspect="auto", cmap="Blues", interpolation="bilinear")
+        for spine in axes.spines.values():
+            spine.set_color(colour)
+            spine.set_linewidth(2.5)
+        text(figure, left, 4.78, clip["title"], size=9)
+        under = f"teaches “{clip['command']}”" if teaching else said(clip["answer"])
+        weight = "normal" if teaching else "bold"
+        text(figure, left + side / 2, 3.65, under, size=9, color=colour, ha="center", weight=weight)
+    bars(figure, spoken["bundles"], SOUND_BARS, SOUND_TITLES, 0.85, 3.0)
+    words = (
+        f"{spoken['words']} words by {spoken['speakers']} people, each in turn the driver; "
+        f"{spoken['commands']} commands. At most {spoken['promised']:.0%} of strangers promised, on "
+        f"{spoken['strangers']} other words. Bars: 95 % interval over drivers."
+    )
+    text(figure, LEFT, 0.14, words, size=8.5, color=MUTED)
 
 
 def chosen(shown: Sequence[Asked]) -> list[Asked]:
@@ -96,23 +158,29 @@ def strip(figure: Figure, asked: Asked, bottom: float) -> None:
     text(figure, right, bottom + 0.55, f"{agreeing} of {len(asked.frames)} frames agree", size=9.5, color=MUTED)
 
 
-def bars(figure: Figure, result: dict[str, Any]) -> None:
-    """The three bundles side by side."""
-    axes = place(figure, LEFT + 0.35, 1.0, WIDTH - 2 * LEFT - 0.35, 2.45)
-    names = list(result["bundles"])
+def bars(
+    figure: Figure,
+    bundles: dict[str, Any],
+    groups: dict[str, str],
+    titles: dict[str, str],
+    bottom: float,
+    top: float,
+) -> None:
+    """The three bundles side by side; a line parts what should be high from what should be low."""
+    axes = place(figure, LEFT + 0.35, bottom, WIDTH - 2 * LEFT - 0.35, top - bottom - 0.2)
     wide = 0.24
-    for position, name in enumerate(names):
-        for group, key in enumerate(BARS):
-            figures = result["bundles"][name][key]
-            middle = group + (position - (len(names) - 1) / 2) * (wide + 0.02)
+    for position, name in enumerate(bundles):
+        for group, key in enumerate(groups):
+            figures = bundles[name][key]
+            middle = group + (position - (len(bundles) - 1) / 2) * (wide + 0.02)
             mean, low, high = (100 * figures[part] for part in ("mean", "low", "high"))
-            axes.bar(middle, mean, wide, color=COLOURS[name], label=TITLES[name] if group == 0 else None)
+            axes.bar(middle, mean, wide, color=COLOURS[position], label=titles[name] if group == 0 else None)
             axes.errorbar(
                 middle, mean, [[max(0.0, mean - low)], [max(0.0, high - mean)]], color=INK, capsize=3, linewidth=1
             )
             axes.text(middle, high + 2, f"{mean:.0f}", ha="center", color=INK, fontsize=10)
-    axes.set_xticks(range(len(BARS)), list(BARS.values()), fontsize=10, color=INK)
-    axes.set_ylim(0, 112)
+    axes.set_xticks(range(len(groups)), list(groups.values()), fontsize=10, color=INK)
+    axes.set_ylim(0, 116)
     axes.set_yticks([0, 50, 100], ["0 %", "50 %", "100 %"], color=MUTED)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -120,8 +188,9 @@ def bars(figure: Figure, result: dict[str, Any]) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(RULE)
-    axes.axvline(3.5, color=RULE, linewidth=1)
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.2), ncol=3, fontsize=10)
+    first_low = next(place for place, words in enumerate(groups.values()) if "taken for" in words)
+    axes.axvline(first_low - 0.5, color=RULE, linewidth=1)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, fontsize=10)
 
 
 def judged(label: str | None, truth: str | None) -> str:
@@ -143,7 +212,8 @@ def words_of(name: str) -> str:
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
     """Axes at inches from the lower left."""
-    axes = figure.add_axes((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
+    high = figure.get_figheight()
+    axes = figure.add_axes((left / WIDTH, bottom / high, width / WIDTH, height / high))
     axes.set_xticks([])
     axes.set_yticks([])
     return axes
@@ -151,4 +221,4 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 def text(figure: Figure, left: float, bottom: float, words: str, **style: Any) -> None:
     """Words at inches from the lower left."""
-    figure.text(left / WIDTH, bottom / HEIGHT, words, **{"color": INK, **style})
+    figure.text(left / WIDTH, bottom / figure.get_figheight(), words, **{"color": INK, **style})

@@ -1,19 +1,21 @@
-"""A depot teaches its vehicles a new sign: train, export, enroll, share, merge, drive; then a table and a picture.
+"""A depot teaches its vehicles a new sign, and drivers teach them spoken commands; then two tables and a picture.
 
 Run it with `make vehicle`. No real sign is trained on: the first bundle learned from invented signs, the second from
-ImageNet, the third is raw pixels. All three go the same way.
+ImageNet, the third is raw pixels. All three go the same way. The commands (`commands.py`) run beside it, on the other
+core.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,13 @@ from edgefew_export.labelled_folder import read_labelled_folder
 from edgefew_runtime import Classifier
 from edgefew_runtime.consensus import Consensus, track_answer
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from examples.vehicle.drives import Frame, Track, drive, invent  # noqa: E402
-from examples.vehicle.table import BUNDLES, table  # noqa: E402
+from examples.vehicle.commands import RECORDINGS
+from examples.vehicle.drives import Frame, Track, drive, invent
+from examples.vehicle.spoken import left_out
+from examples.vehicle.steps import ROOT, edgefew, step
+from examples.vehicle.table import BUNDLES, commands_table, table
 
 RATE = 0.1
 SIGNS, VEHICLES, SHOTS = 10, 3, 3
@@ -80,6 +84,27 @@ def main() -> None:
     options = parse()
     out: Path = options.out
     started = time.monotonic()
+    reason = left_out(options.recordings)
+    with contextlib.nullcontext() if reason else commands(options.recordings, out / "commands", options.seed) as spoken:
+        result, shown = signs(options)
+        if spoken:
+            step("5. drivers teach spoken commands, which others say (this ran beside the rest)")
+            result["commands"] = spoken()
+    result["seconds"] = round(time.monotonic() - started)
+    if options.figures:
+        options.figures.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"\n{table(result)}")
+    print(f"\n{commands_table(result['commands'])}" if spoken else f"\nSpoken commands are left out: {reason}")
+    if options.picture:
+        from examples.vehicle.picture import draw  # matplotlib is the workstation's alone
+
+        draw(shown, result, options.picture, out / "commands" / "shown.json")
+        print(f"\npicture: {options.picture}")
+
+
+def signs(options: argparse.Namespace) -> tuple[dict[str, Any], list[Asked]]:
+    """The figures of the signs, and the first depot's answers by the first bundle."""
+    out: Path = options.out
     step("1. drawings; invented signs to train on; drives past signs of concepts that training never saw")
     data(out)
     world = make_world(out / "pictograms" / "test", options.depots, options.tracks, options.unknown, options.seed)
@@ -97,20 +122,34 @@ def main() -> None:
         result["bundles"][name] = figures
         shown = shown or answers
         print(f"{BUNDLES[name]}: {figures['promise']}", flush=True)
-    result |= {
-        "depots": len(world.depots),
-        "strangers": len(world.strangers),
-        "training": trained(checkpoint),
-        "seconds": round(time.monotonic() - started),
-    }
-    if options.figures:
-        options.figures.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"\n{table(result)}")
-    if options.picture:
-        from examples.vehicle.picture import draw  # matplotlib is the workstation's alone
+    world_figures = {"depots": len(world.depots), "strangers": len(world.strangers)}
+    return result | world_figures | {"training": trained(checkpoint)}, shown
 
-        draw(shown, result, options.picture)
-        print(f"\npicture: {options.picture}")
+
+@contextlib.contextmanager
+def commands(recordings: Path, out: Path, seed: int) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Run `commands.py` beside what is done within; gives a function that waits for it and gives its figures."""
+    out.mkdir(parents=True, exist_ok=True)
+    figures, log = out / "figures.json", out / "log.txt"
+    script = Path(__file__).with_name("commands.py")
+    words = ["--recordings", recordings, "--out", out, "--figures", figures, "--shown", out / "shown.json"]
+    command = [sys.executable, str(script), *map(str, words), "--seed", str(seed)]
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+
+    def done() -> dict[str, Any]:
+        status = process.wait()
+        text = log.read_text(encoding="utf-8")
+        if status:
+            sys.exit(f"{text}\n`{script.name}` failed with exit status {status}")
+        print("\n".join(line for line in text.splitlines() if line.startswith("$")))
+        return dict(json.loads(figures.read_text(encoding="utf-8")))
+
+    try:
+        yield done
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def parse() -> argparse.Namespace:
@@ -121,24 +160,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--depots", type=int, default=3)
     parser.add_argument("--tracks", type=int, default=6, help="tracks of each sign to be asked about")
     parser.add_argument("--unknown", type=int, default=25, help="signs that are never enrolled; three tracks each")
+    parser.add_argument("--recordings", type=Path, default=RECORDINGS, help="spoken words, WORD_SPEAKER_TAKE.wav")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--figures", type=Path, help="where the figures go as JSON")
     parser.add_argument("--picture", type=Path, help="where the picture goes")
     return parser.parse_args()
-
-
-def step(title: str) -> None:
-    """A headline."""
-    print(f"\n{title}", flush=True)
-
-
-def edgefew(*words: object) -> None:
-    """Run a command and show it; an error ends all."""
-    print("$ edgefew", *(str(word).replace(f"{ROOT}/", "") for word in words), flush=True)
-    command = [str(Path(sys.executable).with_name("edgefew")), *map(str, words)]
-    done = subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f"`edgefew {' '.join(map(str, words))}` failed with exit status {done.returncode}")
 
 
 def data(out: Path) -> None:
