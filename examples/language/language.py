@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,16 @@ def main() -> None:
     result: dict[str, Any] = {"seed": SEED, "rate": RATE}
     bundle = out / "sentences.edgefew"
     export(bundle, intents)
+    phrase_bundle = bundle if intents is None else out / "phrases.edgefew"
+    if phrase_bundle != bundle:
+        export(phrase_bundle, intents, every=True)
     with Classifier.open(bundle, false_accept_rate=RATE) as classifier:
         if intents is not None:
             result["intents"] = few_intents(intents, classifier)
             result["out_of_scope"] = out_of_scope(intents, bundle)
-        result["phrases"] = phrases(bundle, calibrated=intents is not None)
+        result["phrases"] = phrases(phrase_bundle, calibrated=intents is not None)
         result["languages"] = noticed(classifier)
-    show_translator(bundle)
+    show_translator(phrase_bundle)
     result["minutes"] = round((time.monotonic() - started) / 60, 1)
     for file in filter(None, (out / "figures.json", options.figures)):
         file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -101,20 +104,35 @@ def of(intents: dict[str, Any], part: str, label: str) -> list[str]:
     return [text for text, own in intents[part] if own == label]
 
 
-def export(bundle: Path, intents: dict[str, Any] | None) -> None:
-    """Make the bundle, proved and calibrated on the first half of the intents; on the phrases where there are none."""
-    proof = bundle.parent / "proof"
-    groups = (
-        {name: [*p["enroll"], *p["de"], *p["fr"]] for name, p in PHRASES["phrases"].items()}
-        if intents is None
-        else {name: of(intents, "train", name)[:PROOF_TEXTS] for name in halves(intents)[0]}
-    )
-    for name, texts in groups.items():
-        (proof / name).mkdir(parents=True, exist_ok=True)
-        for number, text in enumerate(texts):
-            (proof / name / f"{number:02}.txt").write_text(text, encoding="utf-8")
+def export(bundle: Path, intents: dict[str, Any] | None, *, every: bool = False) -> None:
+    """Make the bundle, proved and calibrated on the first half of the intents; on the phrases where there are none.
+
+    Its embeddings are centred on requests that are of no intent, so that what all sentences share counts for nothing.
+
+    Args:
+        bundle: where it goes.
+        intents: CLINC150, if it is there.
+        every: calibrate on all intents, where none of them will be enrolled.
+    """
+    proof, requests = bundle.with_suffix(".proof"), bundle.with_suffix(".requests")
     command = [Path(sys.executable).with_name("edgefew"), "export", "sentence_encoder", bundle, "--data", proof]
+    if intents is None:
+        texts_of(proof, {name: [*p["enroll"], *p["de"], *p["fr"]] for name, p in PHRASES["phrases"].items()})
+    else:
+        calibration, enrolled = halves(intents)
+        names = calibration + enrolled * every
+        texts_of(proof, {name: of(intents, "train", name)[:PROOF_TEXTS] for name in names})
+        texts_of(requests, {"of no intent": [text for text, _ in intents["oos_val"]]})
+        command += ["--project", "centre", "--project-data", requests]
     subprocess.run([*map(str, command), "--replace"], check=True)
+
+
+def texts_of(folder: Path, groups: Mapping[str, Sequence[str]]) -> None:
+    """Sentences as a labelled folder: a file each."""
+    for name, texts in groups.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number, text in enumerate(texts):
+            (folder / name / f"{number:02}.txt").write_text(text, encoding="utf-8")
 
 
 def few_intents(intents: dict[str, Any], classifier: Classifier) -> list[dict[str, Any]]:

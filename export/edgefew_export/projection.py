@@ -71,6 +71,12 @@ def fit_projection(
     return Projection(kind, mean.astype(np.float32), np.ascontiguousarray(matrix, np.float32))
 
 
+def _centring(centred: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The principal directions as they are: all of them change no angle between centred vectors."""
+    _, vectors = np.linalg.eigh(np.cov(centred, rowvar=False))
+    return np.asarray(vectors[:, ::-1])
+
+
 def _whitening(centred: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """The principal directions, each divided by its deviation."""
     values, vectors = np.linalg.eigh(_shrunk(np.cov(centred, rowvar=False)))
@@ -115,6 +121,7 @@ class _Kind:
 
 
 KINDS = {
+    "centre": _Kind(_centring, lambda frames, classes, features: features),
     "whiten": _Kind(_whitening, lambda frames, classes, features: min(frames - 1, features)),
     "lda": _Kind(_lda, lambda frames, classes, features: min(classes - 1, features)),
     "wccn": _Kind(_wccn, lambda frames, classes, features: features),

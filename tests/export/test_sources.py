@@ -302,6 +302,17 @@ def test_within_class_normalisation_helps_where_the_classes_to_fit_on_are_few() 
     assert (np.diff(spread) <= 1e-6).all()
 
 
+def test_centring_changes_nothing_but_the_mean() -> None:
+    rows, labels = features(5, seed=1)
+    fresh, _ = features(20, seed=2)
+    shifted = head.unit(fresh + 0.5)
+    centred = fit_projection("centre", head.unit(rows + 0.5), labels, None)
+    by_hand = head.unit(shifted - head.unit(rows + 0.5).mean(axis=0))
+    assert np.allclose(centred.apply(shifted) @ centred.apply(shifted).T, by_hand @ by_hand.T, atol=1e-5)
+    # One class is enough, and fewer frames than values.
+    assert fit_projection("centre", rows[:3], np.zeros(3, np.int64), None).matrix.shape == (24, 24)
+
+
 def test_whitening_leaves_no_direction_larger_than_another() -> None:
     rows, labels = features(200, seed=1)
     whitened = fit_projection("whiten", rows, labels, None)

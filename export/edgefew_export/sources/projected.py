@@ -16,7 +16,7 @@ class ProjectionPlan:
     """What projection is wanted.
 
     Attributes:
-        kind: "whiten" or "lda".
+        kind: a name of `projection.KINDS`.
         folder: labelled pictures to fit it on; not those that the bundle is proved on.
         dimension: how many values an embedding then has; as many as the kind gives if not said.
     """
