@@ -231,6 +231,24 @@ def training_speed_table(result: Mapping[str, Any]) -> str:
     )
 
 
+def easyfsl_accuracy_table(result: Mapping[str, Any]) -> str:
+    """What easyfsl's training gives by the same test, and what needs no training."""
+    shapes = [f"{r['way']}-way {r['shot']}-shot" for r in result["models"][0]["rows"]]
+    rows = [f"| | decides by | {' | '.join(shapes)} |", "|---|---|" + "---|" * len(shapes)]
+    for model in result["models"]:
+        figures = " | ".join(f"{r['accuracy']:.1%} ± {r['ci95']:.1%}" for r in model["rows"])
+        rows.append(f"| {model['model']} | {model['decides']} | {figures} |")
+    how = result["training"]
+    way, shot, query = how["episode"].values()
+    return "\n".join(rows) + (
+        f"\n\n{result['episodes']} test episodes, seed {result['seed']}, 95 % intervals over them. easyfsl: "
+        f"{how['backbone']}, {how['steps']} episodes ({way}-way {shot}-shot, {query} queries) in "
+        f"{how['processor_seconds'] / 60:.1f} processor minutes, {how['training_classes']} classes; "
+        f"{result['machine']}, torch {result['torch']}. Raw figures: "
+        "[benchmarks/easyfsl_accuracy.json](benchmarks/easyfsl_accuracy.json)."
+    )
+
+
 def blood_cells_table(result: Mapping[str, Any]) -> str:
     """Projections on blood cells, each half of the classes in its turn."""
     names = [", ".join(half["classes"]).replace("_", " ") for half in result["rows"][0]["halves"]]
@@ -364,6 +382,7 @@ TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "spoken_digits": ("audio.md", spoken_digits_table),
     "training": ("training-figures.md", training_table),
     "training_speed": ("training-figures.md", training_speed_table),
+    "easyfsl_accuracy": ("training-figures.md", easyfsl_accuracy_table),
     "blood_cells": ("training-figures.md", blood_cells_table),
     "unknown": ("unknown.md", unknown_table),
     "hallucinate": ("hallucinate.md", hallucinate_table),

@@ -56,7 +56,7 @@ def test_every_command_has_a_page_with_its_help_and_an_example() -> None:
 
 
 NAMES = (
-    "blood_cells device hallucinate heart_beats medical_bedside medical_laboratory "
+    "blood_cells device easyfsl_accuracy hallucinate heart_beats medical_bedside medical_laboratory "
     "refine spoken_digits training training_speed unknown"
 )
 
