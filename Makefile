@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: demo test check exports hosts console service language medical vehicle soak fuzz bench matrix training-speed signing docs format clean
+.PHONY: demo test check exports hosts console service language medical vehicle soak fuzz bench heart-beats matrix training-speed signing docs format clean
 
 demo: .venv/.ready .venv-device/.ready  ## the whole path: train, export, enroll and classify on a device
 	$(BIN)/python examples/demo.py
@@ -53,6 +53,9 @@ fuzz: build/fuzz-venv/.ready  ## a fuzzer (atheris) at every reader, FUZZ_SECOND
 bench: .venv/.ready build/adaptshot-venv/.ready  ## the device beside adaptshot and PyTorch, as JSON
 	@$(BIN)/python benchmarks/device.py --adaptshot-python build/adaptshot-venv/bin/python
 
+heart-beats: .venv/.ready build/rocket-venv/.ready  ## new patients' heart beats beside raw samples and ROCKET, as JSON
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/heart_beats.py $(ECG) --rocket-python build/rocket-venv/bin/python
+
 matrix: .venv/.ready  ## bundles made here in onnxruntime 1.16, 1.20, 1.26 and the newest, each in an environment of its own
 	@$(BIN)/python tests/matrix/run.py
 
@@ -64,12 +67,13 @@ training-speed: build/speed/.ready  ## training beside easyfsl, as JSON, and whe
 
 ECG := ../shared/data/ecg_mitbih12/ecg_mitbih12.zip
 RBC := ../shared/data/rbc12/rbc12.zip
-medical: .venv/.ready  ## one patient's beats, and types of blood cells with "unsure": tables and a picture; ECG=FILE RBC=FILE say where the data are
-	@test -f $(ECG) || { echo "make medical needs ecg_mitbih12.zip; there is none at $(ECG). Say where: make medical ECG=FILE"; exit 1; }
-	@test -e $(RBC) || { echo "make medical needs rbc12.zip; there is none at $(RBC). Say where: make medical RBC=FILE"; exit 1; }
+MADE = is not there: MADE data are used, which the program draws
+medical: .venv/.ready  ## one patient's beats, and types of blood cells with "unsure": tables, a picture, evidence; ECG=FILE RBC=FILE say where the data are, made data else
 	@mkdir -p build/medical
-	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/bedside.py $(ECG) > build/medical/medical_bedside.json
-	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/laboratory.py $(RBC) > build/medical/medical_laboratory.json
+	@test -f $(ECG) || echo "$(ECG) $(MADE) (make medical ECG=FILE for real ones)"
+	@test -e $(RBC) || echo "$(RBC) $(MADE) (make medical RBC=FILE for real ones)"
+	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/bedside.py $(or $(wildcard $(ECG)),--made) --evidence build/medical > build/medical/medical_bedside.json
+	OMP_NUM_THREADS=1 $(BIN)/python examples/medical/laboratory.py $(or $(wildcard $(RBC)),--made) > build/medical/medical_laboratory.json
 	@$(BIN)/python examples/medical/picture.py build/medical build/medical/medical.png
 
 signing: .venv/.ready build/signing-venv/.ready  ## sign bundles with OpenSSF model-signing, and verify them with it
@@ -119,6 +123,10 @@ build/speed/.ready: build/easyfsl-venv/.ready
 	@build/easyfsl-venv/bin/edgefew data pictograms build/speed/pictograms/test --part test >&2
 	@build/easyfsl-venv/bin/edgefew data signs build/speed/pictograms/train build/speed/signs --signs 120 --photographs 8 >&2
 	@test ! -e $(OMNIGLOT) || build/easyfsl-venv/bin/python -m zipfile -e $(OMNIGLOT) build/speed/omniglot
+
+build/rocket-venv/.ready:
+	@$(PYTHON) -m venv build/rocket-venv
+	@build/rocket-venv/bin/pip install $(PIP_FLAGS) aeon==1.6.0
 	@touch $@
 
 # The extra `sign` alone, without torch: what it asks for is read from where it is declared.

@@ -1,6 +1,7 @@
 """In the laboratory: types of red blood cells from five examples each, with "unsure" as an answer.
 
     python examples/medical/laboratory.py RBC12 [--splits 20] [--seed 0]
+    python examples/medical/laboratory.py --made
 
 RBC12 is the folder of Chula RBC-12, or its zip. Six types are enrolled and asked, support and queries of different
 smears; the other six only fit the projection (four) and prove the bundle (two). An answer is given where its
@@ -24,6 +25,7 @@ from edgefew_runtime.labelled_folder import LabelledFolder, read_labelled_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.intervals import with_interval
+from examples.medical import made
 
 SOURCE = r"^(?P<source>smear\d+)_"
 SHOTS, QUERIES, SIZE, PROOF = 5, 20, 128, 2
@@ -70,14 +72,20 @@ def at_shares(probabilities: list[float], right: list[bool]) -> list[float]:
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path, exists=True))
+@click.argument("data", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option("--made", "is_made", is_flag=True, help="Cells that the program draws, where there are no real ones.")
 @click.option("--splits", default=20, show_default=True, type=click.IntRange(2), help="Splits of the smears.")
 @click.option("--seed", default=0, show_default=True)
-def main(data: Path, splits: int, seed: int) -> None:
+def main(data: Path | None, is_made: bool, splits: int, seed: int) -> None:
     """Export, enroll and ask, on the cells in DATA."""
+    if is_made == (data is not None):
+        raise click.UsageError("One of DATA and --made was expected.")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        if data.is_file():
+        if data is None:
+            data = place / "made"
+            made.cells(data, seed)
+        elif data.is_file():
             with zipfile.ZipFile(data) as archive:
                 archive.extractall(place / "unpacked")
             data = next(file.parent.parent for file in sorted((place / "unpacked").rglob("smear*.png")))
@@ -113,7 +121,8 @@ def main(data: Path, splits: int, seed: int) -> None:
                 curves.append(at_shares(*answered(bundle, cells)))
             measured = [with_interval(column) for column in zip(*curves, strict=True)]
             rows.append({"model": model, "at": [{"answered": s, **m} for s, m in zip(SHARES, measured, strict=True)]})
-    told = {"types": asked, "fitted_on": fit, "shots": SHOTS, "queries": QUERIES, "splits": splits, "seed": seed}
+    told = {"made": is_made, "types": asked, "fitted_on": fit, "shots": SHOTS, "queries": QUERIES}
+    told |= {"splits": splits, "seed": seed}
     click.echo(json.dumps(told | {"rows": rows}, indent=1))
 
 

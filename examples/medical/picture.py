@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-import runpy
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from examples.medical.tables import bedside_table, laboratory_table
+
 BLUE, GREY, ORANGE = "#0b57d0", "#9aa5b1", "#b25000"
 COLOURS = {"edgefew": BLUE, "raw nearest mean": GREY, "random convolutions": ORANGE}
-TABLES = Path(__file__).resolve().parents[2] / "docs" / "tables.py"
+
+
+def heading(bedside: Mapping[str, Any], laboratory: Mapping[str, Any]) -> str:
+    """What must stand over the picture: which of its data are made; nothing where all are real."""
+    names = [name for name, told in (("at the bedside", bedside), ("in the laboratory", laboratory)) if told["made"]]
+    return f"Made data {' and '.join(names)}: drawn by the program, not measured on patients" if names else ""
 
 
 def draw(bedside: Mapping[str, Any], laboratory: Mapping[str, Any], file: Path) -> None:
@@ -58,6 +65,8 @@ def draw(bedside: Mapping[str, Any], laboratory: Mapping[str, Any], file: Path) 
     for each in (left, right):
         each.spines[["top", "right"]].set_visible(False)
         each.grid(axis="y", alpha=0.3)
+    if told := heading(bedside, laboratory):
+        figure.suptitle(told, color=ORANGE, fontweight="bold")
     figure.savefig(file, dpi=130)
     plt.close(figure)
 
@@ -68,9 +77,8 @@ def main(folder: Path, file: Path) -> None:
         name: json.loads((folder / f"medical_{name}.json").read_text(encoding="utf-8"))
         for name in ("bedside", "laboratory")
     }
-    tables = runpy.run_path(str(TABLES))
-    for name, told in figures.items():
-        print(f"\n{name}\n\n{tables[f'medical_{name}_table'](told)}")
+    for table, (name, told) in zip((bedside_table, laboratory_table), figures.items(), strict=True):
+        print(f"\n{name}\n\n{table(told)}")
     draw(figures["bedside"], figures["laboratory"], file)
     print(f"\n{file}")
 

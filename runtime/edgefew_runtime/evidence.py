@@ -86,9 +86,10 @@ def wilson(hits: int, of: int) -> tuple[float, float] | None:
 def page(document: Mapping[str, Any]) -> str:
     """The record as one HTML page: no scripts, nothing loaded, everything escaped."""
     style = (
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:64em;margin:2em auto;padding:0 1em}"
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:84em;margin:2em auto;padding:0 1em}"
         "table{border-collapse:collapse;margin:.4em 0}td,th{border:1px solid #bbb;padding:.2em .6em;text-align:left;"
-        "vertical-align:top;overflow-wrap:anywhere}"
+        "vertical-align:top;overflow-wrap:anywhere;min-width:2.8em}"
+        "th{white-space:nowrap;overflow-wrap:normal}table table{font-size:.9em}"
     )
     verdict = "holds together" if document["verified"] else "DOES NOT hold together"
     parts = (f"<h2>{_text(name)}</h2>{_shown(value)}" for name, value in document.items() if name != "format")
@@ -184,11 +185,13 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Any JSON value: objects as tables, lists of alike objects as one table."""
+    """Any JSON value: objects as tables, lists of alike objects as one table, or one each where they hold others."""
     if isinstance(value, Mapping):
         rows = (f"<tr><th>{_text(key)}<td>{_shown(item)}" for key, item in value.items())
         return f"<table>{''.join(rows)}</table>"
     if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        if any(isinstance(held, (Mapping, list)) for item in value for held in item.values()):
+            return "".join(map(_shown, value))  # side by side, columns would be a letter wide
         names = list(dict.fromkeys(key for item in value for key in item))
         heading = "".join(f"<th>{_text(name)}" for name in names)
         rows = ("<tr>" + "".join(f"<td>{_shown(item.get(name))}" for name in names) for item in value)

@@ -84,6 +84,7 @@ def test_a_page_for_people_escapes_everything(cli: Cli, bundle: Path, enrolled: 
     text = out.read_text(encoding="utf-8")
     assert "holds together" in text and "&lt;b&gt;Ben&lt;/b&gt;" in text
     assert "<b>" not in text and "<script" not in text and "http" not in text
+    assert "<th>examples<td><table><tr><th>id" in text  # a class below another: side by side, columns get a letter wide
     assert "&lt;i&gt;" in page({"verified": False, "<i>": [{"<i>": "<i>"}]})
 
 
