@@ -14,6 +14,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -251,10 +252,16 @@ def noise_of(spoken: Spoken, half: Half, driver: str, words: Sequence[str], seed
     def crowd() -> list[list[Any]]:
         voices = rng.permutation(people)[:VOICES].tolist()
         files = [spoken.files[words[int(rng.integers(len(words)))], who] for who in voices]
-        return [[load_sound(file, noises.RATE_HZ).values for file in takes[:6]] for takes in files]
+        return [[samples(file) for file in takes[:6]] for takes in files]
 
     made = [kind(rng) for kind in (noises.wind, noises.hum, noises.clicks) for _ in range(NOISES)]
     return {"noise": made, "babble": [noises.babble(crowd(), rng) for _ in range(NOISES)]}
+
+
+@lru_cache(maxsize=2048)
+def samples(file: Path) -> npt.NDArray[np.float32]:
+    """A recording at the rate of the noise; the babble of several drivers is made of the same ones."""
+    return load_sound(file, noises.RATE_HZ).values
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:

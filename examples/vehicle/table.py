@@ -30,6 +30,7 @@ SOUND_ROWS = {
     "wrong": "… taken for another command",
     "driver_right": "command, said by the driver again: right and known",
     "right_two": "three takes of a second person too; said by others: right and known",
+    "new_word_two": "… and other word, never given: taken for a command",
     "given_word": "other word, given as a stranger by other voices: taken for a command",
     "new_word": "other word, never given, said by others: taken for a command",
     "new_word_driver": "… said by the driver",
