@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from edgefew_export.backbones import build_backbone
@@ -36,9 +38,9 @@ class Learner(nn.Module):
     def __init__(self, config: TrainingConfig, spec: InputSpec, classes: int, *, bf16: bool = False) -> None:
         super().__init__()
         self.head = build_head(config.head)
-        self.settings = ({"centred": True} if self.head.centred else {}) | (
-            {} if config.frame is None else {"frame": config.frame}
-        )
+        self.settings: dict[str, Any] = {"centred": True} if self.head.centred else {}
+        if config.frame is not None:
+            self.settings["frame"] = config.frame
         backbone = build_backbone(config.backbone_name(), spec, **self.settings)
         self.network = EmbeddingNetwork(backbone, spec)
         self.pretraining = (

@@ -52,9 +52,8 @@ def build_backbone(
     if frame is not None and spec.kind != "image":
         raise CheckpointError(f"A frame was asked for; only images have one, and the input is {spec.kind}s.")
     try:
-        backbone = BACKBONES[name](frame or spec.size[0], spec.channels, **settings)
+        inner = BACKBONES[name](frame or spec.size[0], spec.channels, **settings)
     except TypeError as error:
         raise CheckpointError(f"The backbone {name!r} does not take these settings: {error}.") from None
-    if frame is not None:
-        backbone = Framed(backbone, spec.size[0], frame)
-    return Centred(backbone, backbone.dimension) if centred else backbone
+    backbone: nn.Module = inner if frame is None else Framed(inner, inner.dimension, spec.size[0], frame)
+    return Centred(backbone, inner.dimension) if centred else backbone

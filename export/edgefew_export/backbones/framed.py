@@ -28,6 +28,7 @@ class Framed(nn.Module):
 
     Args:
         backbone: takes float32 [n, C, s, s].
+        dimension: d.
         image_size: S, pixels a side of what comes.
         pixels: s, pixels a side of the frame.
     """
@@ -35,11 +36,9 @@ class Framed(nn.Module):
     places: torch.Tensor
     offsets: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, image_size: int, pixels: int) -> None:
+    def __init__(self, backbone: nn.Module, dimension: int, image_size: int, pixels: int) -> None:
         super().__init__()
         self.backbone = backbone
-        dimension = backbone.dimension
-        assert isinstance(dimension, int)  # noqa: S101
         self.dimension, self.pixels = dimension, pixels
         # both from the middle, so that an image without ink has its middle there
         self.register_buffer("places", torch.arange(image_size) - (image_size - 1) / 2, persistent=False)
