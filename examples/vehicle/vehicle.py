@@ -169,7 +169,7 @@ def parse() -> argparse.Namespace:
 
 def data(out: Path) -> None:
     """Drawings of two sets of concepts, and signs invented of the first, where they are not there yet."""
-    train, signs = out / "pictograms" / "train", [480, "--photographs", 12, "--image-size", 48]
+    train, signs = out / "pictograms" / "train", [480, "--photographs", 12]
     for folder, words in (
         (train, ["pictograms", train, "--part", "train"]),
         (out / "pictograms" / "test", ["pictograms", out / "pictograms" / "test", "--part", "test"]),
@@ -181,11 +181,10 @@ def data(out: Path) -> None:
 
 
 def train(out: Path, minutes: float) -> Path:
-    """The short form of `examples/recipes/signs.toml`: a smaller network that sees less."""
+    """The short form of `examples/recipes/signs.toml`: fewer signs, and less time."""
     checkpoint = out / "signs.ckpt"
-    short = ["--backbone", "conv4", "--image-size", 32, "--way", 10, "--query", 2]
     recipe = ROOT / "examples" / "recipes" / "signs.toml"
-    edgefew("train", out / "signs", "--config", recipe, "--out", checkpoint, *short, "--minutes", minutes, "--replace")
+    edgefew("train", out / "signs", "--config", recipe, "--out", checkpoint, "--minutes", minutes, "--replace")
     return checkpoint
 
 
