@@ -322,7 +322,10 @@ def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) ->
         ({"rotations": "some"}, "--rotations some was given; none, classes, predict"),
         ({"rotations": "predict"}, "give --pretrain-share, too"),
         ({"kind": "signal", "rotations": "classes"}, "only images are turned"),
-        ({"augment": "wild"}, "--augment wild was given; drawing, light, microscope, none, photo was expected for images"),
+        (
+            {"augment": "wild"},
+            "--augment wild was given; drawing, light, microscope, none, photo was expected for images",
+        ),
         ({"pretrained": True}, "--pretrained was given for conv4 with 1 channels; .* efficientnet_lite0, .* with 3"),
         ({"kind": "signal", "augment": "photo"}, "light, none, rough was expected for signals"),
     ],
