@@ -87,7 +87,7 @@ def test_what_the_lower_rate_cannot_hold_goes() -> None:
         ([1.0, 2.0], "type list"),
         (None, "type NoneType"),
     ],
-    # by what is said: the bytes of a WAV of floats hold the time at which it was written, and workers must agree on names
+    # by what is said: a WAV of floats holds the time at which it was written, and workers must agree on names
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bad_recordings_are_refused_with_what_was_seen(frame: object, says: str) -> None:
