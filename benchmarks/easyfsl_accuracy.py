@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import random
 import tempfile
 import time
@@ -33,6 +32,7 @@ from edgefew_export.evaluation import embed_folder, evaluate, torch_embedder
 from edgefew_export.labelled_folder import LabelledFolder, read_labelled_folder
 from edgefew_export.sources import DeclaredInput, open_source
 from edgefew_runtime.processor import processor_name
+from intervals import with_interval
 from PIL import Image
 from torchvision import transforms
 
@@ -91,8 +91,8 @@ def by_distance(features: torch.Tensor, folder: LabelledFolder, episodes: int) -
             labels = torch.arange(way)
             method.process_support_set(features[episode.support.ravel()], labels.repeat_interleave(shot))
             right.append(float((method(features[episode.query.ravel()]).argmax(dim=1) == labels).float().mean()))
-        spread = 1.96 * np.std(right, ddof=1) / math.sqrt(episodes)
-        rows.append({"way": way, "shot": shot, "accuracy": float(np.mean(right)), "ci95": float(spread)})
+        found = with_interval(right)
+        rows.append({"way": way, "shot": shot, "accuracy": found["mean"], "ci95": found["ci95"]})
     return rows
 
 

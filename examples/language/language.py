@@ -52,10 +52,10 @@ def main() -> None:
     if intents is None:
         print(f"no clinc150_full.json in {options.intents}: intents are left out. Give --intents FOLDER.")
     result: dict[str, Any] = {"seed": SEED, "rate": RATE}
-    bundle = out / "sentences.edgefew"
+    bundle = phrase_bundle = out / "sentences.edgefew"
     export(bundle, intents)
-    phrase_bundle = bundle if intents is None else out / "phrases.edgefew"
-    if phrase_bundle != bundle:
+    if intents is not None:
+        phrase_bundle = out / "phrases.edgefew"
         export(phrase_bundle, intents, every=True)
     with Classifier.open(bundle, false_accept_rate=RATE) as classifier:
         if intents is not None:

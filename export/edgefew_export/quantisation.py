@@ -120,7 +120,8 @@ class Quantiser:
         model.CopyFrom(self._model)
         nodes = network_nodes(self._model, setting.float_layers)
         if setting.layers_alone:
-            nodes = [name for name in nodes if name in _weights(self._model)]
+            layers = _weights(self._model)
+            nodes = [name for name in nodes if name in layers]
         extra: dict[str, Any] = {}
         if setting.per_channel:
             extra["TensorQuantOverrides"] = self._overrides(nodes)
