@@ -25,20 +25,26 @@ def data() -> None:
 @click.option(
     "--min-families",
     default=2,
-    type=click.IntRange(1, 6),
+    type=click.IntRange(1, 12),
     show_default=True,
     help="Leave out concepts drawn by fewer families.",
 )
+@click.option(
+    "--more-families",
+    is_flag=True,
+    help="Also draw those of six more families, to train on; what may be a test concept by another name is left out of "
+    "train. Their fonts: pip install 'edgefew[pictograms]'.",
+)
 @click.option("--image-size", default=64, type=click.IntRange(8, 1024), show_default=True, help="Pixels a side.")
 @json_option
-def pictograms(out: Path, part: str, min_families: int, image_size: int, as_json: bool) -> None:
+def pictograms(out: Path, part: str, min_families: int, more_families: bool, image_size: int, as_json: bool) -> None:
     r"""Draw pictograms of six design families into OUT/concept/family.*.png.
 
     Use them with --source-pattern '^(\w+)\.', so that support and query are never of one family.
     """
     from edgefew.data.pictograms import render
 
-    counts = render(out, part, min_families, image_size)
+    counts = render(out, part, min_families, image_size, more_families)
     if as_json:
         print_json({"out": str(out), "part": part, **counts})
     else:

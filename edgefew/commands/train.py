@@ -86,6 +86,12 @@ if TYPE_CHECKING:
     help="How training frames are changed. Images: none, light, drawing, photo, microscope. Signals: none, light, "
     "rough. Audio: none, light.",
 )
+@click.option(
+    "--task-augment",
+    default="none",
+    show_default=True,
+    help="How the classes of an episode are changed as a whole, each into a further one. Images: none, warp.",
+)
 @click.option("--way", default=20, show_default=True, help="Classes in a training episode.")
 @click.option("--shot", default=1, show_default=True, help="Support examples of each class.")
 @click.option("--query", default=2, show_default=True, help="Queries of each class.")

@@ -10,13 +10,68 @@ import torch
 import torch.nn.functional as F
 
 _PLACES = 5
+_CLASS_PLACES = 4
+
+
+@dataclass(frozen=True)
+class TaskAugmentation:
+    """How far each class of an episode is changed as a whole: alike in all of its images, so it is a further class.
+
+    Rajendran, Irpan, Jang, Meta-Learning Requires Meta-Augmentation, NeurIPS 2020; Ni et al., Data Augmentation for
+    Meta-Learning, ICML 2021 (there "task augmentation", by quarter turns). Here a class is bent, and with all others of
+    its episode turned, which makes more classes than quarter turns do.
+
+    Attributes:
+        turn: degrees, either way, the same for all classes of an episode.
+        mirror: whether classes are mirrored, each with one chance in two.
+        elastic: largest standard deviation of the shift of each of 4 × 4 places, as a share of a side; between them it
+            is smooth. Each class has its own, from none to this.
+    """
+
+    turn: float = 45.0
+    mirror: bool = True
+    elastic: float = 0.075
+
+    def draw(self, classes: torch.Tensor, generator: torch.Generator) -> ClassChanges:
+        """What happens to each image, from its class's number: int64 [n], on the generator's device."""
+        count = int(classes.max()) + 1
+        places = torch.randn((count, 2, _CLASS_PLACES, _CLASS_PLACES), generator=generator, device=generator.device)
+        strength = torch.rand((count, 1, 1, 1), generator=generator, device=generator.device)
+        angle = _uniform(1, math.radians(self.turn), generator)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        turned = torch.stack([torch.cat([cos, -sin]), torch.cat([sin, cos])]).expand(count, 2, 2)
+        mirrored = torch.rand((count, 1, 1), generator=generator, device=generator.device) < self.mirror / 2
+        across = torch.tensor([-1.0, 1.0], device=generator.device)  # the first column: what x becomes
+        matrices = torch.where(mirrored, turned * across, turned)
+        return ClassChanges((2 * self.elastic * strength * places)[classes], matrices[classes])
+
+
+@dataclass(frozen=True)
+class ClassChanges:
+    """What happens to each image for its class's sake.
+
+    Attributes:
+        shifts: float32 [n, 2, 4, 4], in x and y, of places over an image, in coordinates from -1 to 1.
+        matrices: float32 [n, 2, 2], after them.
+    """
+
+    shifts: torch.Tensor
+    matrices: torch.Tensor
+
+    def moved(self, grid: torch.Tensor) -> torch.Tensor:
+        """Where to look, from where one would: float32 [n, h, w, 2], coordinates from -1 to 1."""
+        shifts = F.grid_sample(
+            self.shifts.to(grid), grid.clamp(-1, 1), mode="bicubic", padding_mode="border", align_corners=True
+        )
+        bent = grid + shifts.permute(0, 2, 3, 1)
+        return (bent.flatten(1, 2) @ self.matrices.to(grid).mT).view_as(grid)
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How far each training image is changed; every change is drawn anew for each image.
 
-    Nothing is mirrored: "left" and "right" are different signs.
+    No image is mirrored by itself: "left" and "right" are different signs.
 
     Attributes:
         rotate: degrees, either way.
@@ -35,16 +90,20 @@ class Augmentation:
     thicken: float = 0.3
     elastic: float = 0.0
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, of_classes: ClassChanges | None = None
+    ) -> torch.Tensor:
         """The images, changed: float32 [n, C, S, S] in and out, any value range."""
-        return _affine(_thicken(images, self.thicken, generator), self, generator)
+        return _affine(_thicken(images, self.thicken, generator), self, generator, of_classes)
 
 
 def _uniform(n: int, limit: float, generator: torch.Generator) -> torch.Tensor:
     return (torch.rand(n, generator=generator, device=generator.device) * 2 - 1) * limit
 
 
-def _affine(images: torch.Tensor, by: Augmentation, generator: torch.Generator) -> torch.Tensor:
+def _affine(
+    images: torch.Tensor, by: Augmentation, generator: torch.Generator, of_classes: ClassChanges | None
+) -> torch.Tensor:
     n = len(images)
     angle = _uniform(n, math.radians(by.rotate), generator)
     width = torch.exp(_uniform(n, math.log1p(by.scale), generator))
@@ -62,6 +121,8 @@ def _affine(images: torch.Tensor, by: Augmentation, generator: torch.Generator) 
     known = known_fields(size[0], size[1], images.device)[: by_places.shape[2]]
     # One matrix product for all images: affine_grid and a bicubic interpolate give the same, and take 4 times as long.
     grid = (by_places.to(images).flatten(0, 1) @ known).view(n, 2, *size).permute(0, 2, 3, 1)
+    if of_classes:
+        grid = of_classes.moved(grid)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .augment import Augmentation
+from .augment import Augmentation, ClassChanges
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,11 @@ class PhotoAugmentation:
     erase: float = 0.25
     largest: float = 0.4
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, of_classes: ClassChanges | None = None
+    ) -> torch.Tensor:
         """The images, changed: float32 [n, C, S, S] in and out, of values 0 to 255."""
-        changed = self.geometry(images, generator)
+        changed = self.geometry(images, generator, of_classes)
         sigma = _random(generator, len(images), 1) * self.blur + 1e-3
         changed = blurred(changed, sigma, math.ceil(3 * self.blur))
         changed = _noise(_light(changed, self, generator), self.noise, generator)

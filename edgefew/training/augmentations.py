@@ -6,17 +6,24 @@ from collections.abc import Callable
 
 import torch
 
-from .augment import Augmentation
+from .augment import Augmentation, ClassChanges, TaskAugmentation
 from .augment_photo import PhotoAugmentation
 from .augment_signal import SignalAugmentation
 from .augment_sound import SoundAugmentation
 
-Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-"""Frames as they came, float32 [n, C, …], and what decides → as many, changed."""
+Augment = Callable[..., torch.Tensor]
+"""Frames as they came, float32 [n, C, …], and what decides → as many, changed.
+
+Of images those of the episode's classes may be given as well, as `ClassChanges`.
+"""
+
+_STILL = Augmentation(0, 0, 0, 0, 0)
 
 
-def _unchanged(frames: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return frames
+def _unchanged(
+    frames: torch.Tensor, generator: torch.Generator, of_classes: ClassChanges | None = None
+) -> torch.Tensor:
+    return frames if of_classes is None else _STILL(frames, generator, of_classes)
 
 
 AUGMENTATIONS: dict[str, dict[str, Augment]] = {
@@ -42,3 +49,6 @@ AUGMENTATIONS: dict[str, dict[str, Augment]] = {
     },
     "audio": {"none": _unchanged, "light": SoundAugmentation()},
 }
+
+TASK_AUGMENTATIONS: dict[str, TaskAugmentation | None] = {"none": None, "warp": TaskAugmentation()}
+"""What happens to all images of a class in an episode."""

@@ -10,7 +10,7 @@ from edgefew_export.backbones import DEFAULTS
 from edgefew_export.backbones import speech_embedding as speech
 from edgefew_runtime import InputSpec, TrainingError
 
-from .augmentations import AUGMENTATIONS
+from .augmentations import AUGMENTATIONS, TASK_AUGMENTATIONS
 from .heads import HEADS
 
 ROTATIONS = ("none", "classes", "predict")
@@ -35,6 +35,7 @@ class TrainingConfig:
         rotations: one of `ROTATIONS`: quarter turns of an image are further classes, or told apart in pre-training, or
             are not made.
         augment: one of `AUGMENTATIONS` of the kind.
+        task_augment: of images, one of `TASK_AUGMENTATIONS`: how the classes of an episode are changed as a whole.
         way: classes in an episode.
         shot: support examples of each class.
         query: queries of each class.
@@ -73,6 +74,7 @@ class TrainingConfig:
     mixup: float = 0.0
     rotations: str = "none"
     augment: str = "light"
+    task_augment: str = "none"
     way: int = 20
     shot: int = 1
     query: int = 2
@@ -109,6 +111,7 @@ class TrainingConfig:
             ("rotations", self.rotations, ROTATIONS),
             ("precision", self.precision, PRECISIONS),
             ("augment", self.augment, sorted(AUGMENTATIONS[self.kind])),
+            ("task-augment", self.task_augment, sorted(TASK_AUGMENTATIONS) if self.kind == "image" else ["none"]),
         ):
             if given not in known:
                 raise TrainingError(f"--{name} {given} was given; {', '.join(known)} was expected for {self.kind}s.")

@@ -35,7 +35,7 @@ def episode_loss(
     episode = sampler.episode(step)
     # Support and query in one batch: batch norm then sees both alike.
     index = np.concatenate([episode.support.ravel(), episode.query.ravel()])
-    features = learner.features(frames.take(index, step))
+    features = learner.features(frames.take(index, step, of_episode=True))
     of_support, of_query = torch.split(features, [episode.support.size, episode.query.size])
     support = of_support.view(*episode.support.shape, -1)[: sampler.way]
     drawn = of_query.view(*episode.query.shape, -1)

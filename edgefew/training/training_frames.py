@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .augmentations import AUGMENTATIONS
+from .augmentations import AUGMENTATIONS, TASK_AUGMENTATIONS
 from .config import TrainingConfig
 from .dataset import Frames
 
@@ -36,16 +36,25 @@ class TrainingFrames:
         self.device = device
         self._values = frames.values if frames.is_mapped else frames.values.to(device)
         self._augment = AUGMENTATIONS[config.kind][config.augment]
+        self._task = TASK_AUGMENTATIONS[config.task_augment]
         self._seed = config.seed
         self._generator = torch.Generator(device=device)
 
-    def take(self, index: npt.NDArray[np.int64], step: int, quarters: npt.NDArray[np.int64] | int = 0) -> torch.Tensor:
+    def take(
+        self,
+        index: npt.NDArray[np.int64],
+        step: int,
+        quarters: npt.NDArray[np.int64] | int = 0,
+        *,
+        of_episode: bool = False,
+    ) -> torch.Tensor:
         """Frames as the seed and the step's number augment them: float32 [n, C, …], not yet normalised.
 
         Args:
             index: int64 [n], rows of `labels`.
             step: the step's number.
             quarters: by how many quarters each is turned besides.
+            of_episode: whether their classes are changed as a whole, if the config says so.
         """
         count = len(self._values)
         rows = torch.from_numpy(index % count)
@@ -53,7 +62,12 @@ class TrainingFrames:
         frames = (self._values[self._sent(rows)] if on_device else self._sent(self._values[rows])).float()
         frames = _turned(frames, (index // count + quarters) % QUARTERS)
         self._generator.manual_seed(self._seed * 1_000_003 + step)
-        frames = self._augment(frames, self._generator)
+        if of_episode and self._task:
+            _, classes = np.unique(self.labels[index], return_inverse=True)
+            of_classes = self._task.draw(torch.from_numpy(classes).to(self.device), self._generator)
+            frames = self._augment(frames, self._generator, of_classes)
+        else:
+            frames = self._augment(frames, self._generator)
         return frames.contiguous(memory_format=_LAYOUTS.get(frames.ndim, torch.contiguous_format))
 
     def _sent(self, values: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edgefew.training.augment import Augmentation, known_fields
+from edgefew.training.augment import Augmentation, TaskAugmentation, known_fields
 from edgefew.training.augment_photo import PhotoAugmentation, blurred
 from edgefew.training.augmentations import AUGMENTATIONS
 
@@ -91,3 +91,56 @@ def test_light_and_colour_change_each_image_as_a_whole() -> None:
     tinted = PhotoAugmentation(STILL, 0, 0, 0.2, 0, 0, 0)(flat, seeded())
     assert (tinted[:, :, 0, 0].std(dim=1) > 0.1).all()
     assert tinted.max() < 120.1
+
+
+def two_of_each_class() -> tuple[torch.Tensor, torch.Tensor]:
+    classes = torch.arange(12).repeat(2)
+    return pictures(n=12, size=32)[classes], classes
+
+
+def test_a_task_augmentation_changes_all_of_a_class_alike_and_each_class_in_its_own_way() -> None:
+    images, classes = two_of_each_class()
+    changed = STILL(images, seeded(), TaskAugmentation(turn=0, mirror=False).draw(classes, seeded()))
+    assert torch.equal(changed[:12], changed[12:])
+    assert not torch.allclose(changed[:12], images[:12], atol=1)
+    bent = TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), seeded()).shifts
+    assert torch.equal(bent, TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), seeded()).shifts)
+    spread = bent.flatten(1).std(
+        dim=1
+    )  # in coordinates from -1 to 1: of a side 0.075 at most, evenly between none and it
+    assert spread.mean() == pytest.approx(0.075, rel=0.05)
+    assert spread.quantile(0.1) < 0.03
+    assert spread.quantile(0.9) > 0.12
+
+
+def test_a_task_augmentation_turns_the_classes_of_an_episode_together_and_mirrors_every_other() -> None:
+    images, classes = two_of_each_class()
+    found = {0: 0, 1: 0}
+    turns = set()
+    for seed in range(40):
+        matrices = TaskAugmentation(turn=45, mirror=True, elastic=0).draw(classes, seeded(seed)).matrices
+        assert torch.equal(matrices[:12], matrices[12:])
+        straight = torch.linalg.det(matrices)[:, None, None] > 0
+        unmirrored = torch.where(straight, matrices, matrices * torch.tensor([-1.0, 1.0]))
+        assert torch.allclose(unmirrored, unmirrored[0].expand_as(unmirrored))
+        turns.add(round(float(torch.rad2deg(torch.atan2(unmirrored[0, 1, 0], unmirrored[0, 0, 0]))), 3))
+        for one in straight[:12].flatten():
+            found[int(one)] += 1
+    assert len(turns) == 40
+    assert -45 <= min(turns) < -30
+    assert 30 < max(turns) <= 45
+    assert 0.4 < found[0] / 480 < 0.6
+    mirrors = TaskAugmentation(turn=0, mirror=True, elastic=0).draw(classes, seeded())
+    turned_over = torch.linalg.det(mirrors.matrices) < 0
+    changed = STILL(images, seeded(), mirrors)
+    assert torch.allclose(changed[turned_over], images[turned_over].flip(3), atol=1e-2)
+    assert torch.allclose(changed[~turned_over], images[~turned_over], atol=1e-2)
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS["image"]))
+def test_every_augmentation_of_images_changes_classes_as_a_whole_too(name: str) -> None:
+    images, classes = two_of_each_class()
+    plain = AUGMENTATIONS["image"][name](images, seeded())
+    changed = AUGMENTATIONS["image"][name](images, seeded(), TaskAugmentation().draw(classes, seeded(1)))
+    assert changed.shape == plain.shape
+    assert not any(torch.allclose(a, b, atol=1) for a, b in zip(changed, plain, strict=True))

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from edgefew_export.labelled_folder import read_labelled_folder
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from edgefew.data.pictograms import FAMILIES, SOURCE_PATTERN, concept_of, is_test_concept
+from edgefew.data.pictograms import (
+    FAMILIES,
+    MORE_FAMILIES,
+    SOURCE_PATTERN,
+    concept_of,
+    is_test_concept,
+    known_by_other_names,
+)
 from tests.conftest import Cli
 
 
@@ -77,3 +85,60 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path, cli: Cli) -> None:
     assert result.exit_code == 1
     assert "is not an empty folder" in result.stderr
     assert [f.name for f in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from edgefew.data.pictograms import render
+
+    out = tmp_path_factory.mktemp("pictograms") / "train"
+    render(out, "train", min_families=4, image_size=32, more_families=True)
+    return out
+
+
+def test_more_families_draw_more_concepts_and_none_of_the_test(drawn: Path, more: Path) -> None:
+    folder = read_labelled_folder(more, SOURCE_PATTERN)
+    assert len(folder.classes) > 150
+    families = {file.name.split(".")[0] for file in more.rglob("*.png")}
+    assert families == {family.name for family in FAMILIES + MORE_FAMILIES}
+    assert not any(is_test_concept(concept) for concept in folder.classes)
+    tested = {file.parent.name for file in drawn.rglob("*.png")}
+    assert "heart" in tested
+    assert "favorite" not in folder.classes
+    assert not {frozenset(c.split("-")) for c in folder.classes} & {frozenset(c.split("-")) for c in tested}
+    note = (more / "LICENCES.md").read_text()
+    assert all(f"| `{f.name}.*.png` | {f.credit} | {f.licence} |" in note for f in FAMILIES + MORE_FAMILIES)
+
+
+def test_a_concept_by_another_name_is_known_by_its_words_or_its_drawings() -> None:
+    def picture(*box: int) -> Image.Image:
+        image = Image.new("L", (32, 32), 255)
+        ImageDraw.Draw(image).rectangle(box, fill=0)
+        return image
+
+    asked = {"pie-chart": [("a", picture(4, 4, 27, 27))], "heart": [("b", picture(4, 20, 27, 27))]}
+    others = {
+        "chart-pie": [("c", picture(4, 4, 8, 27))],
+        "favorite": [("d", picture(20, 4, 27, 27)), ("e", picture(4, 20, 27, 26))],
+        "camera": [("f", picture(10, 4, 14, 27))],
+        "pie": [("g", picture(16, 4, 20, 16))],
+    }
+    assert known_by_other_names(others, asked) == {"chart-pie", "favorite"}
+
+
+def test_fonts_that_are_not_installed_are_told_by_their_package(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = metadata.files
+
+    def without(package: str) -> object:
+        if package.startswith("tkinter-icons"):
+            raise metadata.PackageNotFoundError(package)
+        return files(package)
+
+    monkeypatch.setattr(metadata, "files", without)
+    result = cli("data", "pictograms", tmp_path / "new", "--more-families")
+    assert result.exit_code == 1
+    assert "come with the package tkinter-icons-bs" in result.stderr
+    assert "pip install 'edgefew[pictograms]'" in result.stderr
+    assert not (tmp_path / "new").exists()
