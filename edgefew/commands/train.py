@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     "classes, which are then not trained on.",
 )
 @click.option(
-    "--backbone", help="The network that embeds. Default: conv4 for images, resnet1d for signals, melnet for audio."
+    "--backbone",
+    help="The network that embeds. Default: conv4 for images, resnet1d for signals, melnet for audio. Several joined "
+    "by + learn apart and embed together: resnet8@32+efficientnet_lite0, the first at 32 pixels a side.",
 )
 @click.option(
     "--init",
@@ -53,7 +55,8 @@ if TYPE_CHECKING:
     "--freeze",
     default=0,
     show_default=True,
-    help="How many of the backbone's first parts (layers, or blocks of layers) stay as they are.",
+    help="How many of the backbone's first parts (layers, or blocks of layers) stay as they are; of several backbones, "
+    "of those with published weights.",
 )
 @click.option(
     "--head",

@@ -25,10 +25,11 @@ class TrainingConfig:
 
     Attributes:
         kind: "image", "signal" or "audio".
-        backbone: its name in the registry; the kind's own default if None.
+        backbone: its name in the registry, or several joined by "+"; the kind's own default if None.
         head: its name in `HEADS`: what decides in a training episode.
         pretrained: start from the weights that were published for the backbone.
-        freeze: how many of the backbone's first parts (layers, or blocks of layers) stay as they are.
+        freeze: how many of the backbone's first parts (layers, or blocks of layers) stay as they are; of several
+            backbones, of each that has published weights.
         pretrain_share: the share of the budget that goes to pre-training, 0 to 1; the rest is meta-training.
         batch_size: frames of a step of pre-training.
         mixup: the alpha of mixed images in pre-training; 0 for none.
@@ -119,10 +120,15 @@ class TrainingConfig:
             raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
         if self.rotations == "predict" and self.pretrain_share == 0:
             raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")
-        if self.pretrained and (self.backbone_name() not in PUBLISHED or (self.kind == "image" and self.channels != 3)):
+        if self.pretrained and not self._has_published():
             raise TrainingError(
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
                 f"weights for {', '.join(PUBLISHED)}, of images with 3."
+            )
+        if self.freeze and "+" in self.backbone_name() and not self.pretrained:
+            raise TrainingError(
+                f"--freeze {self.freeze} was given with several backbones; it is for those with published weights. "
+                "Give --pretrained, or leave it out."
             )
         for name, count in (
             ("freeze", self.freeze),
@@ -162,6 +168,10 @@ class TrainingConfig:
                 raise TrainingError(f"--{name} {value} was given; a number above 0 was expected.")
         if self.seed < 0:
             raise TrainingError(f"--seed {self.seed} was given; 0 or more was expected.")
+
+    def _has_published(self) -> bool:
+        named = {part.partition("@")[0].strip() for part in self.backbone_name().split("+")}
+        return bool(named & set(PUBLISHED)) and (self.kind != "image" or self.channels == 3)
 
     def _check_sound(self) -> None:
         if self.rate % 100 or not 4_000 <= self.rate <= 96_000:

@@ -9,6 +9,7 @@ import torch
 from edgefew_export.backbones import build_backbone
 from edgefew_export.backbones.centred import Centred
 from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
+from edgefew_export.backbones.ensemble import Ensemble
 from edgefew_export.backbones.framed import Framed
 from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import Checkpoint
@@ -27,6 +28,9 @@ _EMBED_BATCH = 256
 
 class Learner(nn.Module):
     """The network, the head of its episodes, and that of its pre-training if there is any.
+
+    Attributes:
+        dimensions: how many of the features are each backbone's, where there are several: they learn episodes apart.
 
     Args:
         config: what to learn.
@@ -48,7 +52,12 @@ class Learner(nn.Module):
             if config.pretrain_share
             else None
         )
-        self._frozen = _first_parts(_inner(backbone), config.freeze)  # a list: they are the backbone's, not held twice
+        inner = _inner(backbone)
+        self.dimensions = inner.dimensions if isinstance(inner, Ensemble) else [_dimension(backbone)]
+        frozen = _published(inner) if isinstance(inner, Ensemble) else [inner]
+        self._frozen = [
+            part for one in frozen for part in _first_parts(one, config.freeze)
+        ]  # a list: they are the backbone's, not held twice
         for part in self._frozen:
             part.requires_grad_(False)
         self._bf16 = bf16
@@ -97,17 +106,16 @@ class Learner(nn.Module):
             ) from None
 
     def start_from_published(self) -> None:
-        """Give the backbone, one of `PUBLISHED`, the weights that were published for it.
+        """Give the backbones that are of `PUBLISHED` the weights that were published for them.
 
         Raises:
             SourceError: they are not installed.
         """
-        backbone = _inner(self.network.backbone)
-        if isinstance(backbone, SpeechEmbedding):
-            fill_speech_embedding(backbone)
-            return
-        assert isinstance(backbone, EfficientNetLite0)  # noqa: S101
-        fill_published(backbone)
+        for backbone in _published(_inner(self.network.backbone)):
+            if isinstance(backbone, SpeechEmbedding):
+                fill_speech_embedding(backbone)
+            else:
+                fill_published(backbone)
 
     def embed(self, frames: torch.Tensor, device: str) -> head.Embeddings:
         """The unit vectors of frames as they came, in evaluation mode: float32 [n, d]."""
@@ -134,6 +142,12 @@ def _first_parts(backbone: nn.Module, count: int) -> list[nn.Module]:
             f"--freeze {count} was given; the backbone has {len(parts)} parts, of which at least one must learn."
         )
     return parts[:count]
+
+
+def _published(backbone: nn.Module) -> list[EfficientNetLite0 | SpeechEmbedding]:
+    """Of a backbone, or of several, those that have published weights."""
+    every = backbone.members if isinstance(backbone, Ensemble) else [backbone]
+    return [one for one in every if isinstance(one, EfficientNetLite0 | SpeechEmbedding)]
 
 
 def _inner(backbone: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from edgefew_export.episodes import Episode
 from torch import nn
 
 from .config import PRETRAINING, TrainingConfig
@@ -36,21 +37,35 @@ def episode_loss(
     # Support and query in one batch: batch norm then sees both alike.
     index = np.concatenate([episode.support.ravel(), episode.query.ravel()])
     features = learner.features(frames.take(index, step, of_episode=True))
+    places = np.concatenate([episode.support, episode.query[:, : sampler.query]], axis=1)[: sampler.way]
+    sources = None if frames.sources is None else frames.sources[places]
+    turns = places.shape[1] // sampler.shot if in_turn else 1
+    asked = torch.from_numpy(_asked(places.shape, turns, sampler.shot, sources)).to(features.device)
+    truth = torch.arange(len(places), device=features.device).repeat_interleave(places.shape[1])
+    # Each backbone learns as if it were alone: only then do they err apart, and their mean is better than each.
+    every = [
+        _scores(learner, part, episode, sampler, turns) for part in torch.split(features, learner.dimensions, dim=1)
+    ]
+    losses = [
+        F.cross_entropy(logits.flatten(0, 1), truth.repeat(turns), reduction="none").view(turns, -1) for logits in every
+    ]
+    loss = torch.stack([((each * asked).sum(dim=1) / asked.sum(dim=1)).mean() for each in losses]).mean()
+    right = torch.stack([logits[0].detach() for logits in every]).sum(dim=0).argmax(dim=1) == truth
+    return loss, (right * asked[0]).sum() / asked[0].sum()
+
+
+def _scores(
+    learner: Learner, features: torch.Tensor, episode: Episode, sampler: TrainingEpisodes, turns: int
+) -> torch.Tensor:
+    """What each labelled frame has of each class in each turn: float32 [turns, way · n, way]."""
     of_support, of_query = torch.split(features, [episode.support.size, episode.query.size])
     support = of_support.view(*episode.support.shape, -1)[: sampler.way]
     drawn = of_query.view(*episode.query.shape, -1)
     unlabelled = drawn[:, sampler.query :].flatten(0, 1) if sampler.unlabelled else None
     labelled = torch.cat([support, drawn[: sampler.way, : sampler.query]], dim=1)
-    turns = labelled.shape[1] // sampler.shot if in_turn else 1
-    places = np.concatenate([episode.support, episode.query[:, : sampler.query]], axis=1)[: sampler.way]
-    sources = None if frames.sources is None else frames.sources[places]
     examples = labelled[:, : turns * sampler.shot].reshape(len(labelled), turns, sampler.shot, -1).movedim(1, 0)
-    logits = learner.head(examples, labelled.flatten(0, 1), unlabelled)
-    asked = torch.from_numpy(_asked(labelled.shape[:2], turns, sampler.shot, sources)).to(logits.device)
-    truth = torch.arange(len(labelled), device=logits.device).repeat_interleave(labelled.shape[1])
-    losses = F.cross_entropy(logits.flatten(0, 1), truth.repeat(turns), reduction="none").view(turns, -1)
-    right = logits[0].detach().argmax(dim=1) == truth
-    return ((losses * asked).sum(dim=1) / asked.sum(dim=1)).mean(), (right * asked[0]).sum() / asked[0].sum()
+    scores: torch.Tensor = learner.head(examples, labelled.flatten(0, 1), unlabelled)
+    return scores
 
 
 def _asked(shape: Sequence[int], turns: int, shot: int, sources: npt.NDArray[np.int64] | None) -> npt.NDArray[np.bool_]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from edgefew_export.backbones import BACKBONES, build_backbone
+from edgefew_export.backbones.ensemble import Ensemble
 from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.graphs import embed_graph, serialize
 from edgefew_export.preprocessing import EmbeddingNetwork
-from edgefew_runtime import InputSpec
+from edgefew_runtime import CheckpointError, InputSpec
 from edgefew_runtime.session import OrtSession
 
 from tests.conftest import SOURCE_PATTERN, Cli
@@ -28,7 +31,7 @@ def made(name: str, **settings: object) -> tuple[EmbeddingNetwork, InputSpec]:
         "signal": InputSpec.signal(64, 3),
         "audio": InputSpec.audio(12_800, 16_000, 0 if name == "speech_embedding" else 40),
     }
-    spec = specs[BACKBONES[name].kind]
+    spec = specs[BACKBONES[name.partition("+")[0].partition("@")[0]].kind]
     torch.manual_seed(0)
     network = EmbeddingNetwork(build_backbone(name, spec, **settings), spec)
     if isinstance(network.backbone, SpeechEmbedding):
@@ -44,7 +47,7 @@ def frames(spec: InputSpec, n: int) -> torch.Tensor:
     return (128 + 40 * noise).clamp(0, 255).to(torch.uint8) if spec.kind == "image" else noise
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "resnet8@16+conv4", "melnet+melnet"])
 def test_features_have_the_dimension_that_is_said(name: str) -> None:
     network, spec = made(name)
     vectors = network(frames(spec, 2))
@@ -54,7 +57,14 @@ def test_features_have_the_dimension_that_is_said(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [*((name, {}) for name in NAMES), ("resnet8", {"centred": True}), ("resnet8", {"frame": 16})],
+    [
+        *((name, {}) for name in NAMES),
+        ("resnet8", {"centred": True}),
+        ("resnet8", {"frame": 16}),
+        ("resnet8@16+efficientnet_lite0", {}),
+        ("conv4+conv4", {"frame": 16, "centred": True}),
+        ("resnet1d+resnet1d", {}),
+    ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value) or "plain",
 )
 def test_the_graph_equals_pytorch(name: str, settings: dict[str, object]) -> None:
@@ -76,8 +86,48 @@ def test_every_weight_learns(name: str) -> None:
     assert not still
 
 
+def test_several_backbones_are_their_unit_vectors_side_by_side() -> None:
+    network, spec = made("resnet8@16+conv4")
+    ensemble = network.backbone
+    assert isinstance(ensemble, Ensemble)
+    assert ensemble.dimensions == [96, 256]
+    images = torch.rand(5, 3, 32, 32)
+    small, whole = torch.split(ensemble(images), ensemble.dimensions, dim=1)
+    halves = images.unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(4, 5))
+    assert torch.allclose(small, F.normalize(ensemble.members[0](halves), dim=1), atol=1e-5)
+    assert torch.allclose(whole, F.normalize(ensemble.members[1](images), dim=1), atol=1e-5)
+    vectors = F.normalize(ensemble(images), dim=1)
+    assert torch.allclose(vectors @ vectors.T, (small @ small.T + whole @ whole.T) / 2, atol=1e-5)
+    assert build_backbone("conv4@16", spec).dimension == 64
+
+
 @pytest.mark.parametrize(
-    "more", [["--backbone", "resnet8"], ["--head", "simpleshot"], ["--frame", "16"]], ids=lambda more: more[0]
+    ("name", "kind", "message"),
+    [
+        ("resnet8+nothing", "image", "There is no backbone 'nothing'"),
+        ("resnet8+resnet1d", "image", "'resnet1d' takes no images"),
+        ("resnet8@24+conv4", "image", "resnet8@24 was asked for; a size from 16 that divides the 32 pixels of a side"),
+        ("resnet8@many", "image", "'resnet8@many' was given; after each @ a number of pixels was expected"),
+        ("resnet8+", "image", "There is no backbone ''"),
+        ("resnet1d@32", "signal", "resnet1d@32 was asked for"),
+    ],
+)
+def test_a_name_of_several_that_means_nothing_is_refused(name: str, kind: str, message: str) -> None:
+    spec = InputSpec.image(32, 1, (0.5,), (0.5,)) if kind == "image" else InputSpec.signal(64, 2)
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        build_backbone(name, spec)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--backbone", "resnet8"],
+        ["--backbone", "conv4+resnet8@16", "--image-size", "32"],
+        ["--head", "simpleshot"],
+        ["--frame", "16"],
+        ["--task-augment", "warp"],
+    ],
+    ids=lambda more: "".join(more[:2]),
 )
 def test_it_trains_and_proves_itself_as_a_bundle(
     more: list[str], training_folder: Path, tmp_path: Path, cli: Cli

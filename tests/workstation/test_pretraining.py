@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from edgefew_export.backbones import build_backbone
+from edgefew_export.backbones.ensemble import Ensemble
 from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.labelled_folder import read_labelled_folder
+from edgefew_export.sources.pretrained import fill_published
 from edgefew_runtime import DataError, TrainingError, head
 from edgefew_runtime.refinement import Refinement
+from torch import nn
 
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, split_classes
@@ -222,6 +226,51 @@ def test_frozen_parts_stay_as_they_were_and_the_others_learn(training_folder: Pa
     assert any("running_mean" in name for name in moved)
 
 
+def test_several_backbones_learn_apart() -> None:
+    rng = np.random.default_rng(0)
+    values = torch.from_numpy(rng.integers(0, 256, (24, 1, 16, 16), np.uint8))
+    frames = Frames(values, np.repeat(np.arange(6), 4), None, 6, np.zeros(6, np.int64), np.zeros(6, np.int64))
+
+    def learned(backbone: str, weights: nn.Module | None = None) -> tuple[float, nn.Module]:
+        """The loss of an episode, and the backbone with its gradients."""
+        settings = config(backbone=backbone, in_turn=True, task_augment="warp")
+        torch.manual_seed(0)
+        learner = Learner(settings, settings.input(), 6)
+        if weights is not None:
+            learner.network.backbone.load_state_dict(weights.state_dict())
+        ready = TrainingFrames(frames, settings, "cpu")
+        loss, _ = episode_loss(learner, ready, TrainingEpisodes(ready, settings), 0, in_turn=True)
+        loss.backward()
+        return loss.item(), learner.network.backbone
+
+    loss, ensemble = learned("conv4+resnet8")
+    assert isinstance(ensemble, Ensemble)
+    alone = [learned(name, member) for name, member in zip(("conv4", "resnet8"), ensemble.members, strict=True)]
+    assert loss == pytest.approx((alone[0][0] + alone[1][0]) / 2, rel=1e-5)
+    for member, (_, other) in zip(ensemble.members, alone, strict=True):
+        for ours, theirs in zip(member.parameters(), other.parameters(), strict=True):
+            assert ours.grad is not None
+            assert theirs.grad is not None
+            assert torch.allclose(2 * ours.grad, theirs.grad, atol=1e-4)
+
+
+def test_of_several_backbones_those_with_published_weights_start_from_them_and_are_frozen() -> None:
+    settings = {"backbone": "resnet8@32+efficientnet_lite0", "channels": 3, "image_size": 64, "pretrained": True}
+    chosen = config(**settings, freeze=4)
+    learner = Learner(chosen, chosen.input(), 10)
+    learner.start_from_published()
+    ensemble = learner.network.backbone
+    assert isinstance(ensemble, Ensemble)
+    still = [not parameter.requires_grad for parameter in ensemble.members[0].parameters()]
+    assert not any(still)
+    frozen = [not parameter.requires_grad for parameter in ensemble.members[1].parameters()]
+    assert any(frozen)
+    assert not all(frozen)
+    published = build_backbone("efficientnet_lite0", chosen.input())
+    fill_published(published)
+    assert all(torch.equal(a, b) for a, b in zip(ensemble.members[1].parameters(), published.parameters(), strict=True))
+
+
 def test_a_backbone_that_is_frozen_whole_is_refused(training_folder: Path, tmp_path: Path) -> None:
     folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
     with pytest.raises(TrainingError, match="has 4 parts"):
@@ -302,7 +351,6 @@ def test_classes_of_one_source_take_part_in_pre_training(tmp_path: Path) -> None
 
 def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) -> None:
     from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
-    from edgefew_export.sources.pretrained import fill_published
 
     published = EfficientNetLite0(32)
     fill_published(published)
@@ -327,6 +375,10 @@ def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) ->
             "--augment wild was given; drawing, light, microscope, none, photo was expected for images",
         ),
         ({"pretrained": True}, "--pretrained was given for conv4 with 1 channels; .* efficientnet_lite0, .* with 3"),
+        ({"task_augment": "bend"}, "--task-augment bend was given; none, warp was expected for images"),
+        ({"kind": "signal", "task_augment": "warp"}, "--task-augment warp was given; none was expected for signals"),
+        ({"backbone": "conv4+resnet8", "freeze": 2}, "--freeze 2 was given with several backbones"),
+        ({"backbone": "conv4+resnet8", "pretrained": True, "channels": 3}, "--pretrained was given for conv4.resnet8"),
         ({"kind": "signal", "augment": "photo"}, "light, none, rough was expected for signals"),
     ],
 )

@@ -10,13 +10,16 @@ from torch import nn
 from .centred import Centred
 from .conv4 import Conv4
 from .efficientnet_lite0 import EfficientNetLite0
+from .ensemble import Ensemble, members
 from .framed import Framed
 from .melnet import MelNet
 from .resnet1d import ResNet1d
 from .resnet12 import ResNet8, ResNet12
 from .speech_embedding import SpeechEmbedding
 
-BACKBONES: dict[str, type[Conv4 | EfficientNetLite0 | MelNet | ResNet1d | ResNet12 | ResNet8 | SpeechEmbedding]] = {
+Backbone = Conv4 | EfficientNetLite0 | MelNet | ResNet1d | ResNet12 | ResNet8 | SpeechEmbedding
+
+BACKBONES: dict[str, type[Backbone]] = {
     "conv4": Conv4,
     "efficientnet_lite0": EfficientNetLite0,
     "melnet": MelNet,
@@ -35,7 +38,8 @@ def build_backbone(
     """An untrained backbone: float32 [n, *spec.network_shape] → [n, d], with d in its attribute `dimension`.
 
     Args:
-        name: in `BACKBONES`.
+        name: in `BACKBONES`; or several, joined by "+", each of which may be followed by "@" and the pixels a side that
+            it sees of an image.
         spec: what it takes.
         centred: whether the mean of the training classes' features is subtracted at its end.
         frame: of images: before it, what is drawn is brought to one place and size, at so many pixels a side.
@@ -44,16 +48,40 @@ def build_backbone(
     Raises:
         CheckpointError: no backbone of that name, one for another kind of input, or settings that it does not take.
     """
+    if frame is not None and spec.kind != "image":
+        raise CheckpointError(f"A frame was asked for; only images have one, and the input is {spec.kind}s.")
+    size = frame or spec.size[0]
+    backbone: Backbone | Ensemble | Framed = _joined(name, spec, size, settings)
+    if frame is not None:
+        backbone = Framed(backbone, backbone.dimension, spec.size[0], frame)
+    return Centred(backbone, backbone.dimension) if centred else backbone
+
+
+def _joined(name: str, spec: InputSpec, size: int, settings: dict[str, Any]) -> Backbone | Ensemble:
+    try:
+        several = members(name)
+    except ValueError:
+        raise CheckpointError(f"{name!r} was given; after each @ a number of pixels was expected.") from None
+    if len(several) == 1 and several[0].pixels is None:
+        return _built(name, spec, size, settings)
+    for member in several:
+        if member.pixels is not None and (spec.kind != "image" or member.pixels < 16 or size % member.pixels):
+            raise CheckpointError(
+                f"{member.name}@{member.pixels} was asked for; a size from 16 that divides the {size} pixels of a side "
+                "was expected, for images."
+            )
+    sizes = [member.pixels or size for member in several]
+    built = [_built(member.name, spec, own, settings) for member, own in zip(several, sizes, strict=True)]
+    return Ensemble(built, [backbone.dimension for backbone in built], [size // own for own in sizes])
+
+
+def _built(name: str, spec: InputSpec, size: int, settings: dict[str, Any]) -> Backbone:
     if name not in BACKBONES:
         raise CheckpointError(f"There is no backbone {name!r}; there are: {', '.join(sorted(BACKBONES))}.")
     if BACKBONES[name].kind != spec.kind:
         fitting = ", ".join(sorted(n for n, backbone in BACKBONES.items() if backbone.kind == spec.kind))
         raise CheckpointError(f"The backbone {name!r} takes no {spec.kind}s; those that do: {fitting}.")
-    if frame is not None and spec.kind != "image":
-        raise CheckpointError(f"A frame was asked for; only images have one, and the input is {spec.kind}s.")
     try:
-        inner = BACKBONES[name](frame or spec.size[0], spec.channels, **settings)
+        return BACKBONES[name](size, spec.channels, **settings)
     except TypeError as error:
         raise CheckpointError(f"The backbone {name!r} does not take these settings: {error}.") from None
-    backbone: nn.Module = inner if frame is None else Framed(inner, inner.dimension, spec.size[0], frame)
-    return Centred(backbone, inner.dimension) if centred else backbone

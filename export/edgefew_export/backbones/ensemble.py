@@ -1,0 +1,61 @@
+"""Several backbones as one: their unit vectors side by side.
+
+An ensemble as in EASY (Bendou et al., Easy: Ensemble Augmented-Shot Y-shaped Learning, 2022): the features of networks
+that learned apart, concatenated. The cosine of two such vectors is the mean of the networks' cosines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the backbones.
+
+    Attributes:
+        name: in `BACKBONES`.
+        pixels: of images, what it sees a side, where that is less than what comes; None for all.
+    """
+
+    name: str
+    pixels: int | None
+
+
+def members(name: str) -> tuple[Member, ...]:
+    """The backbones that a name stands for: "resnet8@32+efficientnet_lite0" is two, the first at 32 pixels a side.
+
+    Raises:
+        ValueError: a size is no whole number.
+    """
+    parts = [part.strip().partition("@") for part in name.split("+")]
+    return tuple(Member(backbone, int(pixels) if at else None) for backbone, at, pixels in parts)
+
+
+class Ensemble(nn.Module):
+    """Backbones side by side; float32 [n, C, …] → [n, d], with d, the sum of theirs, in `dimension`.
+
+    Args:
+        backbones: each takes what comes, or images of its own size.
+        dimensions: of each.
+        shrink: by how much a side is divided before each; 1 for what comes.
+    """
+
+    def __init__(self, backbones: Sequence[nn.Module], dimensions: Sequence[int], shrink: Sequence[int]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(backbones)
+        self.dimensions, self.dimension = list(dimensions), sum(dimensions)
+        self._shrink = tuple(shrink)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Each backbone's unit vector, one after the other: float32 [n, d]."""
+        features = [
+            F.normalize(backbone(frames if by == 1 else F.avg_pool2d(frames, by)), dim=1)
+            for backbone, by in zip(self.members, self._shrink, strict=True)
+        ]
+        return torch.cat(features, dim=1)
