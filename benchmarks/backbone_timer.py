@@ -52,7 +52,7 @@ class BackboneTimer:
         features.register_hook(self._gradient_came)
         if id(module) not in self._known:
             self._known.add(id(module))
-            for parameter in module.parameters():
+            for parameter in filter(lambda one: one.requires_grad, module.parameters()):
                 parameter.register_post_accumulate_grad_hook(self._parameter_done)
 
     def _gradient_came(self, _: torch.Tensor) -> None:

@@ -36,6 +36,7 @@ import torch
 from backbone_timer import BackboneTimer
 from easyfsl_loop import Held, PrototypicalNetworks, classes_with, data_set, grey, loader, train_on
 from edgefew_export.backbones import BACKBONES
+from edgefew_export.backbones.ensemble import Ensemble
 from edgefew_export.labelled_folder import LabelledFolder, read_labelled_folder
 from edgefew_runtime.processor import processor_name
 from intervals import with_interval
@@ -96,7 +97,8 @@ def measured(
     folder: LabelledFolder, config: TrainingConfig, rounds: int, block: int, others: dict[str, Callable[[], float]]
 ) -> InTurn:
     """A training of so many blocks."""
-    timer = BackboneTimer(BACKBONES[config.backbone_name()])
+    name = config.backbone_name()
+    timer = BackboneTimer(Ensemble if "+" in name else BACKBONES[name])
     with tempfile.TemporaryDirectory() as scratch, timer.watching():
         turns = InTurn(timer, block, others)
         # The last step validates, and is of no block.

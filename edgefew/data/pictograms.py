@@ -179,30 +179,36 @@ def render(
 
     More families know a concept by more names ("heart" and "favorite", "pie-chart" and "chart-pie"). So with them the
     train part lacks each concept with the words of a test concept, in any order, or a drawing that looks like one of a
-    test concept's.
+    test concept's. (Test concepts are then those that two families of all draw, or one where fewer are asked for.)
 
     Args:
         out: a folder that does not exist yet or is empty.
         part: "train", "test" (one concept in five) or "all".
         min_families: leave out concepts drawn by fewer families than this.
         image_size: pixels a side.
-        more_families: also draw those of `MORE_FAMILIES`.
+        more_families: also draw those of `MORE_FAMILIES`; for the train part alone.
 
     Raises:
-        DataError: `out` is not empty, or the fonts are not installed.
+        DataError: `out` is not empty, the fonts are not installed, or more families are to be tested on.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is there and is not an empty folder. Give a new folder, or empty this one first.")
+    if more_families and part != "train":
+        raise DataError(
+            f"--more-families was given with --part {part}; they are to train on: results are told of the "
+            f"{len(FAMILIES)} families. Give --part train."
+        )
     families = FAMILIES + (MORE_FAMILIES if more_families else ())
     count = len({family.name for family in families})
-    drawings = _drawings(families, image_size, min_families)
+    drawings = _drawings(families, image_size, min(min_families, 2) if more_families else min_families)
     wanted = {c: d for c, d in drawings.items() if part == "all" or is_test_concept(c) == (part == "test")}
-    if not wanted:
-        raise DataError(f"No concept is drawn by {min_families} families; there are {count}. Ask for fewer.")
-    if part == "train" and more_families:
+    if more_families:
         asked = {c: d for c, d in drawings.items() if is_test_concept(c)}
         known = known_by_other_names(wanted, asked)
-        wanted = {c: d for c, d in wanted.items() if c not in known}
+        drawn_by = {c: {name.partition(".")[0] for name, _ in d} for c, d in wanted.items()}
+        wanted = {c: d for c, d in wanted.items() if c not in known and len(drawn_by[c]) >= min_families}
+    if not wanted:
+        raise DataError(f"No concept is drawn by {min_families} families; there are {count}. Ask for fewer.")
     try:
         for concept, images in wanted.items():
             folder = out / concept

@@ -19,11 +19,11 @@ class TaskAugmentation:
 
     Rajendran, Irpan, Jang, Meta-Learning Requires Meta-Augmentation, NeurIPS 2020; Ni et al., Data Augmentation for
     Meta-Learning, ICML 2021 (there "task augmentation", by quarter turns). Here a class is bent, and with all others of
-    its episode turned, which makes more classes than quarter turns do.
+    its episode turned, which makes more classes than quarter turns do. In pre-training nothing is changed so.
 
     Attributes:
-        turn: degrees, either way, the same for all classes of an episode.
-        mirror: whether classes are mirrored, each with one chance in two.
+        turn: degrees, either way, the same for all classes of an episode, but that mirrored ones turn the other way.
+        mirror: whether classes are mirrored, after the turn, each with one chance in two.
         elastic: largest standard deviation of the shift of each of 4 × 4 places, as a share of a side; between them it
             is smooth. Each class has its own, from none to this.
     """
@@ -32,9 +32,14 @@ class TaskAugmentation:
     mirror: bool = True
     elastic: float = 0.075
 
-    def draw(self, classes: torch.Tensor, generator: torch.Generator) -> ClassChanges:
-        """What happens to each image, from its class's number: int64 [n], on the generator's device."""
-        count = int(classes.max()) + 1
+    def draw(self, classes: torch.Tensor, count: int, generator: torch.Generator) -> ClassChanges:
+        """What happens to each image.
+
+        Args:
+            classes: int64 [n], of each image, on the generator's device.
+            count: how many classes there are.
+            generator: what decides.
+        """
         places = torch.randn((count, 2, _CLASS_PLACES, _CLASS_PLACES), generator=generator, device=generator.device)
         strength = torch.rand((count, 1, 1, 1), generator=generator, device=generator.device)
         angle = _uniform(1, math.radians(self.turn), generator)

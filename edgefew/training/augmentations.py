@@ -12,10 +12,7 @@ from .augment_signal import SignalAugmentation
 from .augment_sound import SoundAugmentation
 
 Augment = Callable[..., torch.Tensor]
-"""Frames as they came, float32 [n, C, …], and what decides → as many, changed.
-
-Of images those of the episode's classes may be given as well, as `ClassChanges`.
-"""
+"""Frames as they came, float32 [n, C, …], and what decides → as many, changed. Of images, `ClassChanges` may follow."""
 
 _STILL = Augmentation(0, 0, 0, 0, 0)
 
@@ -51,4 +48,4 @@ AUGMENTATIONS: dict[str, dict[str, Augment]] = {
 }
 
 TASK_AUGMENTATIONS: dict[str, TaskAugmentation | None] = {"none": None, "warp": TaskAugmentation()}
-"""What happens to all images of a class in an episode."""
+"""What happens to all images of a class in an episode; of images alone."""

@@ -118,6 +118,11 @@ class TrainingConfig:
                 raise TrainingError(f"--{name} {given} was given; {', '.join(known)} was expected for {self.kind}s.")
         if self.kind != "image" and self.rotations != "none":
             raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
+        if "+" in self.backbone_name() and self.head in ("euclidean", "simpleshot"):
+            raise TrainingError(
+                f"--head {self.head} was given with several backbones, whose features are unit vectors; cosine or "
+                "ridge was expected."
+            )
         if self.rotations == "predict" and self.pretrain_share == 0:
             raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")
         if self.pretrained and not self._has_published():
@@ -125,10 +130,11 @@ class TrainingConfig:
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
                 f"weights for {', '.join(PUBLISHED)}, of images with 3."
             )
-        if self.freeze and "+" in self.backbone_name() and not self.pretrained:
+        alike = [part for part in self.backbone_name().split("+") if part.partition("@")[0] in PUBLISHED]
+        if self.pretrained and len(alike) > len(set(alike)):
             raise TrainingError(
-                f"--freeze {self.freeze} was given with several backbones; it is for those with published weights. "
-                "Give --pretrained, or leave it out."
+                f"--pretrained was given for {self.backbone_name()}: two that start alike would stay alike. Leave one "
+                "out."
             )
         for name, count in (
             ("freeze", self.freeze),

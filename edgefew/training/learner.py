@@ -55,6 +55,11 @@ class Learner(nn.Module):
         inner = _inner(backbone)
         self.dimensions = inner.dimensions if isinstance(inner, Ensemble) else [_dimension(backbone)]
         frozen = _published(inner) if isinstance(inner, Ensemble) else [inner]
+        if config.freeze and not frozen:
+            raise TrainingError(
+                f"--freeze {config.freeze} was given for {config.backbone_name()}: of several backbones, or of one at "
+                "a size of its own, only those with published weights can be frozen. Leave it out."
+            )
         self._frozen = [
             part for one in frozen for part in _first_parts(one, config.freeze)
         ]  # a list: they are the backbone's, not held twice

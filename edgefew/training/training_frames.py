@@ -63,8 +63,8 @@ class TrainingFrames:
         frames = _turned(frames, (index // count + quarters) % QUARTERS)
         self._generator.manual_seed(self._seed * 1_000_003 + step)
         if of_episode and self._task:
-            _, classes = np.unique(self.labels[index], return_inverse=True)
-            of_classes = self._task.draw(torch.from_numpy(classes).to(self.device), self._generator)
+            names, classes = np.unique(self.labels[index], return_inverse=True)
+            of_classes = self._task.draw(torch.from_numpy(classes).to(self.device), len(names), self._generator)
             frames = self._augment(frames, self._generator, of_classes)
         else:
             frames = self._augment(frames, self._generator)

@@ -110,10 +110,15 @@ def test_several_backbones_are_their_unit_vectors_side_by_side() -> None:
         ("resnet8@many", "image", "'resnet8@many' was given; after each @ a number of pixels was expected"),
         ("resnet8+", "image", "There is no backbone ''"),
         ("resnet1d@32", "signal", "resnet1d@32 was asked for"),
+        ("melnet+speech_embedding", "audio", "speech_embedding hears samples, not bands, and stays alone"),
     ],
 )
 def test_a_name_of_several_that_means_nothing_is_refused(name: str, kind: str, message: str) -> None:
-    spec = InputSpec.image(32, 1, (0.5,), (0.5,)) if kind == "image" else InputSpec.signal(64, 2)
+    spec = {
+        "image": InputSpec.image(32, 1, (0.5,), (0.5,)),
+        "signal": InputSpec.signal(64, 2),
+        "audio": InputSpec.audio(12_800, 16_000, 40),
+    }[kind]
     with pytest.raises(CheckpointError, match=re.escape(message)):
         build_backbone(name, spec)
 

@@ -100,11 +100,11 @@ def two_of_each_class() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_task_augmentation_changes_all_of_a_class_alike_and_each_class_in_its_own_way() -> None:
     images, classes = two_of_each_class()
-    changed = STILL(images, seeded(), TaskAugmentation(turn=0, mirror=False).draw(classes, seeded()))
+    changed = STILL(images, seeded(), TaskAugmentation(turn=0, mirror=False).draw(classes, 12, seeded()))
     assert torch.equal(changed[:12], changed[12:])
     assert not torch.allclose(changed[:12], images[:12], atol=1)
-    bent = TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), seeded()).shifts
-    assert torch.equal(bent, TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), seeded()).shifts)
+    bent = TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), 2000, seeded()).shifts
+    assert torch.equal(bent, TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), 2000, seeded()).shifts)
     spread = bent.flatten(1).std(
         dim=1
     )  # in coordinates from -1 to 1: of a side 0.075 at most, evenly between none and it
@@ -113,12 +113,12 @@ def test_a_task_augmentation_changes_all_of_a_class_alike_and_each_class_in_its_
     assert spread.quantile(0.9) > 0.12
 
 
-def test_a_task_augmentation_turns_the_classes_of_an_episode_together_and_mirrors_every_other() -> None:
+def test_a_task_augmentation_turns_the_classes_of_an_episode_alike_and_then_mirrors_every_other() -> None:
     images, classes = two_of_each_class()
     found = {0: 0, 1: 0}
     turns = set()
     for seed in range(40):
-        matrices = TaskAugmentation(turn=45, mirror=True, elastic=0).draw(classes, seeded(seed)).matrices
+        matrices = TaskAugmentation(turn=45, mirror=True, elastic=0).draw(classes, 12, seeded(seed)).matrices
         assert torch.equal(matrices[:12], matrices[12:])
         straight = torch.linalg.det(matrices)[:, None, None] > 0
         unmirrored = torch.where(straight, matrices, matrices * torch.tensor([-1.0, 1.0]))
@@ -130,7 +130,7 @@ def test_a_task_augmentation_turns_the_classes_of_an_episode_together_and_mirror
     assert -45 <= min(turns) < -30
     assert 30 < max(turns) <= 45
     assert 0.4 < found[0] / 480 < 0.6
-    mirrors = TaskAugmentation(turn=0, mirror=True, elastic=0).draw(classes, seeded())
+    mirrors = TaskAugmentation(turn=0, mirror=True, elastic=0).draw(classes, 12, seeded())
     turned_over = torch.linalg.det(mirrors.matrices) < 0
     changed = STILL(images, seeded(), mirrors)
     assert torch.allclose(changed[turned_over], images[turned_over].flip(3), atol=1e-2)
@@ -141,6 +141,6 @@ def test_a_task_augmentation_turns_the_classes_of_an_episode_together_and_mirror
 def test_every_augmentation_of_images_changes_classes_as_a_whole_too(name: str) -> None:
     images, classes = two_of_each_class()
     plain = AUGMENTATIONS["image"][name](images, seeded())
-    changed = AUGMENTATIONS["image"][name](images, seeded(), TaskAugmentation().draw(classes, seeded(1)))
+    changed = AUGMENTATIONS["image"][name](images, seeded(), TaskAugmentation().draw(classes, 12, seeded(1)))
     assert changed.shape == plain.shape
     assert not any(torch.allclose(a, b, atol=1) for a, b in zip(changed, plain, strict=True))

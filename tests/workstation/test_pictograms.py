@@ -126,6 +126,13 @@ def test_a_concept_by_another_name_is_known_by_its_words_or_its_drawings() -> No
     assert known_by_other_names(others, asked) == {"chart-pie", "favorite"}
 
 
+def test_more_families_are_not_to_be_tested_on(tmp_path: Path, cli: Cli) -> None:
+    result = cli("data", "pictograms", tmp_path / "new", "--part", "test", "--more-families")
+    assert result.exit_code == 1
+    assert "--more-families was given with --part test" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_fonts_that_are_not_installed_are_told_by_their_package(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +144,7 @@ def test_fonts_that_are_not_installed_are_told_by_their_package(
         return files(package)
 
     monkeypatch.setattr(metadata, "files", without)
-    result = cli("data", "pictograms", tmp_path / "new", "--more-families")
+    result = cli("data", "pictograms", tmp_path / "new", "--part", "train", "--more-families")
     assert result.exit_code == 1
     assert "come with the package tkinter-icons-bs" in result.stderr
     assert "pip install 'edgefew[pictograms]'" in result.stderr

@@ -277,6 +277,9 @@ def test_a_backbone_that_is_frozen_whole_is_refused(training_folder: Path, tmp_p
         train(folder, tmp_path / "a.ckpt", config(backbone="resnet8", freeze=4))
     with pytest.raises(TrainingError, match="--freeze -1"):
         config(freeze=-1)
+    for several in ("conv4+resnet8", "conv4@16"):
+        with pytest.raises(TrainingError, match="only those with published weights can be frozen"):
+            train(folder, tmp_path / "a.ckpt", config(backbone=several, freeze=2, image_size=32))
 
 
 def test_classes_that_are_held_out_by_name_let_all_others_train(
@@ -377,7 +380,12 @@ def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) ->
         ({"pretrained": True}, "--pretrained was given for conv4 with 1 channels; .* efficientnet_lite0, .* with 3"),
         ({"task_augment": "bend"}, "--task-augment bend was given; none, warp was expected for images"),
         ({"kind": "signal", "task_augment": "warp"}, "--task-augment warp was given; none was expected for signals"),
-        ({"backbone": "conv4+resnet8", "freeze": 2}, "--freeze 2 was given with several backbones"),
+        ({"backbone": "conv4+resnet8", "head": "euclidean"}, "--head euclidean was given with several backbones"),
+        ({"backbone": "conv4+resnet8", "head": "simpleshot"}, "cosine or ridge was expected"),
+        (
+            {"backbone": "efficientnet_lite0+efficientnet_lite0", "channels": 3, "pretrained": True},
+            "two that start alike would stay alike",
+        ),
         ({"backbone": "conv4+resnet8", "pretrained": True, "channels": 3}, "--pretrained was given for conv4.resnet8"),
         ({"kind": "signal", "augment": "photo"}, "light, none, rough was expected for signals"),
     ],

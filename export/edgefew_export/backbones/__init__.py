@@ -70,6 +70,8 @@ def _joined(name: str, spec: InputSpec, size: int, settings: dict[str, Any]) -> 
                 f"{member.name}@{member.pixels} was asked for; a size from 16 that divides the {size} pixels of a side "
                 "was expected, for images."
             )
+    if "speech_embedding" in (member.name for member in several):
+        raise CheckpointError(f"{name!r} was asked for; speech_embedding hears samples, not bands, and stays alone.")
     sizes = [member.pixels or size for member in several]
     built = [_built(member.name, spec, own, settings) for member, own in zip(several, sizes, strict=True)]
     return Ensemble(built, [backbone.dimension for backbone in built], [size // own for own in sizes])
