@@ -60,9 +60,8 @@ class Learner(nn.Module):
                 f"--freeze {config.freeze} was given for {config.backbone_name()}: of several backbones, or of one at "
                 "a size of its own, only those with published weights can be frozen. Leave it out."
             )
-        self._frozen = [
-            part for one in frozen for part in _first_parts(one, config.freeze)
-        ]  # a list: they are the backbone's, not held twice
+        # a list: they are the backbone's, not held twice
+        self._frozen = [part for one in frozen for part in _first_parts(one, config.freeze)]
         for part in self._frozen:
             part.requires_grad_(False)
         self._bf16 = bf16
