@@ -97,8 +97,7 @@ def measured(
     folder: LabelledFolder, config: TrainingConfig, rounds: int, block: int, others: dict[str, Callable[[], float]]
 ) -> InTurn:
     """A training of so many blocks."""
-    name = config.backbone_name()
-    timer = BackboneTimer(Ensemble if "+" in name else BACKBONES[name])
+    timer = BackboneTimer(BACKBONES.get(config.backbone_name(), Ensemble))
     with tempfile.TemporaryDirectory() as scratch, timer.watching():
         turns = InTurn(timer, block, others)
         # The last step validates, and is of no block.

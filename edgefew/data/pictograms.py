@@ -36,7 +36,6 @@ SOURCE_PATTERN = r"^(?P<source>[a-z]+)\."
 TEST_SHARE = 5
 """One in this many concepts is a test concept."""
 
-
 LOOKS_ALIKE = 0.93
 """Drawings whose ink correlates more than this, at `_LOOK` pixels a side, are taken to show one thing."""
 

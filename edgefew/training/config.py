@@ -8,6 +8,7 @@ from typing import Any
 
 from edgefew_export.backbones import DEFAULTS
 from edgefew_export.backbones import speech_embedding as speech
+from edgefew_export.backbones.ensemble import members
 from edgefew_runtime import InputSpec, TrainingError
 
 from .augmentations import AUGMENTATIONS, TASK_AUGMENTATIONS
@@ -118,20 +119,21 @@ class TrainingConfig:
                 raise TrainingError(f"--{name} {given} was given; {', '.join(known)} was expected for {self.kind}s.")
         if self.kind != "image" and self.rotations != "none":
             raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
-        if "+" in self.backbone_name() and self.head in ("euclidean", "simpleshot"):
+        several = members(self.backbone_name())
+        if len(several) > 1 and self.head in ("euclidean", "simpleshot"):
             raise TrainingError(
                 f"--head {self.head} was given with several backbones, whose features are unit vectors; cosine or "
                 "ridge was expected."
             )
         if self.rotations == "predict" and self.pretrain_share == 0:
             raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")
-        if self.pretrained and not self._has_published():
+        published = [member for member in several if member.name in PUBLISHED]
+        if self.pretrained and not (published and (self.kind != "image" or self.channels == 3)):
             raise TrainingError(
                 f"--pretrained was given for {self.backbone_name()} with {self.channels} channels; there are published "
                 f"weights for {', '.join(PUBLISHED)}, of images with 3."
             )
-        alike = [part for part in self.backbone_name().split("+") if part.partition("@")[0] in PUBLISHED]
-        if self.pretrained and len(alike) > len(set(alike)):
+        if self.pretrained and len(published) > len(set(published)):
             raise TrainingError(
                 f"--pretrained was given for {self.backbone_name()}: two that start alike would stay alike. Leave one "
                 "out."
@@ -174,10 +176,6 @@ class TrainingConfig:
                 raise TrainingError(f"--{name} {value} was given; a number above 0 was expected.")
         if self.seed < 0:
             raise TrainingError(f"--seed {self.seed} was given; 0 or more was expected.")
-
-    def _has_published(self) -> bool:
-        named = {part.partition("@")[0].strip() for part in self.backbone_name().split("+")}
-        return bool(named & set(PUBLISHED)) and (self.kind != "image" or self.channels == 3)
 
     def _check_sound(self) -> None:
         if self.rate % 100 or not 4_000 <= self.rate <= 96_000:

@@ -2,8 +2,8 @@
 
 What comes before the network (resize, normalisation) and after it (division by the length) stays in float. So do, in
 some settings, its first layers: they see a few channels and make all the others, so their error is everybody's (of
-several backbones side by side these are the first backbone's). And in
-some of a network of texts all that is no layer with weights: its sums over tokens have no range that fits them all.
+several backbones side by side these are the first backbone's). And in some of a network of texts all that is no layer
+with weights: its sums over tokens have no range that fits them all.
 """
 
 from __future__ import annotations

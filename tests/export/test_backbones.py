@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from edgefew_export.backbones import BACKBONES, build_backbone
-from edgefew_export.backbones.ensemble import Ensemble
+from edgefew_export.backbones.ensemble import Ensemble, members
 from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.graphs import embed_graph, serialize
@@ -31,7 +31,7 @@ def made(name: str, **settings: object) -> tuple[EmbeddingNetwork, InputSpec]:
         "signal": InputSpec.signal(64, 3),
         "audio": InputSpec.audio(12_800, 16_000, 0 if name == "speech_embedding" else 40),
     }
-    spec = specs[BACKBONES[name.partition("+")[0].partition("@")[0]].kind]
+    spec = specs[BACKBONES[members(name)[0].name].kind]
     torch.manual_seed(0)
     network = EmbeddingNetwork(build_backbone(name, spec, **settings), spec)
     if isinstance(network.backbone, SpeechEmbedding):

@@ -105,9 +105,8 @@ def test_a_task_augmentation_changes_all_of_a_class_alike_and_each_class_in_its_
     assert not torch.allclose(changed[:12], images[:12], atol=1)
     bent = TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), 2000, seeded()).shifts
     assert torch.equal(bent, TaskAugmentation(turn=0, mirror=False).draw(torch.arange(2000), 2000, seeded()).shifts)
-    spread = bent.flatten(1).std(
-        dim=1
-    )  # in coordinates from -1 to 1: of a side 0.075 at most, evenly between none and it
+    # in coordinates from -1 to 1: of a side 0.075 at most, evenly between none and it
+    spread = bent.flatten(1).std(dim=1)
     assert spread.mean() == pytest.approx(0.075, rel=0.05)
     assert spread.quantile(0.1) < 0.03
     assert spread.quantile(0.9) > 0.12

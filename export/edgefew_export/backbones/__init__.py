@@ -58,10 +58,7 @@ def build_backbone(
 
 
 def _joined(name: str, spec: InputSpec, size: int, settings: dict[str, Any]) -> Backbone | Ensemble:
-    try:
-        several = members(name)
-    except ValueError:
-        raise CheckpointError(f"{name!r} was given; after each @ a number of pixels was expected.") from None
+    several = members(name)
     if len(several) == 1 and several[0].pixels is None:
         return _built(name, spec, size, settings)
     for member in several:

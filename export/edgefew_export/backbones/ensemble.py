@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from edgefew_runtime import CheckpointError
 from torch import nn
 
 
@@ -31,10 +32,13 @@ def members(name: str) -> tuple[Member, ...]:
     """The backbones that a name stands for: "resnet8@32+efficientnet_lite0" is two, the first at 32 pixels a side.
 
     Raises:
-        ValueError: a size is no whole number.
+        CheckpointError: a size is no whole number.
     """
     parts = [part.strip().partition("@") for part in name.split("+")]
-    return tuple(Member(backbone, int(pixels) if at else None) for backbone, at, pixels in parts)
+    try:
+        return tuple(Member(backbone, int(pixels) if at else None) for backbone, at, pixels in parts)
+    except ValueError:
+        raise CheckpointError(f"{name!r} was given; after each @ a number of pixels was expected.") from None
 
 
 class Ensemble(nn.Module):
