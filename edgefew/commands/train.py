@@ -162,6 +162,13 @@ if TYPE_CHECKING:
 @click.option("--minutes", type=float, help="Stop after so many minutes. Default: 10, if --episodes is not given.")
 @click.option("--learning-rate", default=2e-3, show_default=True, help="At its highest; it falls along a cosine.")
 @click.option(
+    "--project",
+    default="none",
+    show_default=True,
+    help="What is fitted on the training classes at the end, as the network's last layer: none, centre, whiten, lda, "
+    "wccn (shortens the directions in which frames of one class differ).",
+)
+@click.option(
     "--seed",
     default=0,
     type=click.IntRange(min=0),
@@ -253,6 +260,7 @@ def train(
                 resume=resume,
                 on_bad=tell_bad(skip_bad, quiet=not processes.is_first),
                 on_step=bar.update,
+                on_end=bar.end,
                 processes=processes,
                 tensorboard=tensorboard,
             )
@@ -271,7 +279,8 @@ def train(
     click.echo(
         f"{out}: {trained.episodes} steps in {trained.seconds:.0f} s on {trained.device}, "
         f"{trained.validation:.1%} on "
-        f"{trained.validation_classes} unseen classes (validation)"
+        f"{trained.validation_classes} unseen classes (validation"
+        f"{'' if trained.validation_before is None else f'; {trained.validation_before:.1%} before the projection'})"
     )
     if trained.skipped:
         click.echo(f"{trained.skipped} files could not be read and were left out")
@@ -359,6 +368,10 @@ class _ProgressBar:
         self._bar.update(max(0.0, 100 * step.progress - self._bar.n))
         if self._stopping:
             raise KeyboardInterrupt
+
+    def end(self, text: str) -> None:
+        """Say what is done after the last episode."""
+        self._bar.set_postfix_str(text)
 
     def close(self) -> None:
         self._bar.close()

@@ -9,6 +9,7 @@ from typing import Any
 from edgefew_export.backbones import DEFAULTS
 from edgefew_export.backbones import speech_embedding as speech
 from edgefew_export.backbones.ensemble import members
+from edgefew_export.projection import KINDS
 from edgefew_runtime import InputSpec, TrainingError
 
 from .augmentations import AUGMENTATIONS, TASK_AUGMENTATIONS
@@ -16,6 +17,7 @@ from .heads import HEADS
 
 ROTATIONS = ("none", "classes", "predict")
 PRECISIONS = ("auto", "fp32", "bf16")
+PROJECTIONS = ("none", *KINDS)
 PUBLISHED = ("efficientnet_lite0", "speech_embedding")
 PRETRAINING, META_TRAINING = "pre-training", "meta-training"
 
@@ -60,6 +62,7 @@ class TrainingConfig:
         learning_rate: at its highest; it falls to zero along a cosine.
         source_pattern: what told the sources of the frames, if anything.
         exclude: which classes were left out.
+        project: one of `PROJECTIONS`: what is fitted on the training classes at the end, as the network's last layer.
         seed: decides the split, the first weights, the episodes and the augmentation.
         device: "auto", "cpu" or "cuda".
         precision: one of `PRECISIONS`: what the network computes in while it learns.
@@ -98,6 +101,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     source_pattern: str | None = None
     exclude: tuple[str, ...] = ()
+    project: str = "none"
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -113,6 +117,7 @@ class TrainingConfig:
             ("rotations", self.rotations, ROTATIONS),
             ("precision", self.precision, PRECISIONS),
             ("augment", self.augment, sorted(AUGMENTATIONS[self.kind])),
+            ("project", self.project, PROJECTIONS),
             ("task-augment", self.task_augment, sorted(TASK_AUGMENTATIONS) if self.kind == "image" else ["none"]),
         ):
             if given not in known:

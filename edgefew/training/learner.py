@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from edgefew_export.backbones import build_backbone
 from edgefew_export.backbones.centred import Centred
 from edgefew_export.backbones.efficientnet_lite0 import EfficientNetLite0
 from edgefew_export.backbones.ensemble import Ensemble
 from edgefew_export.backbones.framed import Framed
+from edgefew_export.backbones.projected import Projected
 from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import Checkpoint
 from edgefew_export.preprocessing import EmbeddingNetwork
@@ -22,8 +22,7 @@ from torch import nn
 from .config import TrainingConfig
 from .heads import build_head
 from .pretraining import PretrainingHead
-
-_EMBED_BATCH = 256
+from .projecting import embed
 
 
 class Learner(nn.Module):
@@ -100,7 +99,7 @@ class Learner(nn.Module):
         Raises:
             TrainingError: it is of another backbone, or of frames with other channels.
         """
-        own, other = _inner(self.network.backbone), _inner(checkpoint.network().backbone)
+        own, other = (nn.ModuleList(_parts(one)) for one in (self.network.backbone, checkpoint.network().backbone))
         try:
             own.load_state_dict(other.state_dict())
         except RuntimeError as error:
@@ -115,7 +114,7 @@ class Learner(nn.Module):
         Raises:
             SourceError: they are not installed.
         """
-        for backbone in _published(_inner(self.network.backbone)):
+        for backbone in _published(self.network.backbone):
             if isinstance(backbone, SpeechEmbedding):
                 fill_speech_embedding(backbone)
             else:
@@ -124,10 +123,9 @@ class Learner(nn.Module):
     def embed(self, frames: torch.Tensor, device: str) -> head.Embeddings:
         """The unit vectors of frames as they came, in evaluation mode: float32 [n, d]."""
         self.eval()
-        with torch.inference_mode():
-            parts = [self.network.embed(batch.to(device).float()).cpu() for batch in torch.split(frames, _EMBED_BATCH)]
+        embeddings = embed(self.network, frames, device)
         self.train()
-        return np.asarray(torch.cat(parts).numpy())
+        return embeddings
 
 
 def _dimension(backbone: nn.Module) -> int:
@@ -150,11 +148,16 @@ def _first_parts(backbone: nn.Module, count: int) -> list[nn.Module]:
 
 def _published(backbone: nn.Module) -> list[EfficientNetLite0 | SpeechEmbedding]:
     """Of a backbone, or of several, those that have published weights."""
-    every = backbone.members if isinstance(backbone, Ensemble) else [backbone]
-    return [one for one in every if isinstance(one, EfficientNetLite0 | SpeechEmbedding)]
+    return [one for one in _parts(backbone) if isinstance(one, EfficientNetLite0 | SpeechEmbedding)]
+
+
+def _parts(backbone: nn.Module) -> list[nn.Module]:
+    """The backbones that a name joins, or the one: what learns, without what is put before and after it."""
+    inner = _inner(backbone)
+    return [_inner(one) for one in inner.members] if isinstance(inner, Ensemble) else [inner]
 
 
 def _inner(backbone: nn.Module) -> nn.Module:
-    while isinstance(backbone, Centred | Framed):
+    while isinstance(backbone, Centred | Framed | Projected):
         backbone = backbone.backbone
     return backbone

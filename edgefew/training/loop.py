@@ -8,13 +8,13 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from edgefew_export.checkpoint import Checkpoint
+from edgefew_export.checkpoint import Checkpoint, read_checkpoint
 from edgefew_export.episodes import EpisodeSampler
 from edgefew_export.evaluation import Evaluation, evaluate
 from edgefew_export.labelled_folder import LabelledFolder
@@ -24,6 +24,7 @@ from .config import TrainingConfig
 from .dataset import Frames, load_frames, split_classes
 from .learner import Learner
 from .processes import Processes
+from .projecting import check_classes, embed, projected
 from .resume import ResumeState, optimizer_tensors, restore_optimizer
 from .running_means import RunningMeans
 from .steps import StepLoss
@@ -64,11 +65,24 @@ class Step:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training."""
+    """What came of a training.
+
+    Attributes:
+        episodes: steps of both stages.
+        seconds: how long they took.
+        validation: accuracy of the checkpoint on unseen classes.
+        validation_before: and before its projection; None where none was wanted.
+        classes: how many were trained on.
+        validation_classes: how many were not.
+        images: how many frames there were of both.
+        skipped: how many more could not be read.
+        device: where the network learnt.
+    """
 
     episodes: int
     seconds: float
     validation: float
+    validation_before: float | None
     classes: int
     validation_classes: int
     images: int
@@ -86,6 +100,7 @@ def train(
     resume: bool = False,
     on_bad: Callable[[FrameError], None] | None = None,
     on_step: Callable[[Step], None] = lambda _: None,
+    on_end: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     processes: Processes = Processes(),  # noqa: B008
     tensorboard: Path | None = None,
@@ -109,6 +124,7 @@ def train(
         on_bad: called for an unreadable frame, which is left out; without it, such a frame ends the training.
         on_step: told how training stands, after each episode; raising KeyboardInterrupt there stops the run and saves
             its state.
+        on_end: told what is done after the last episode, before it is.
         clock: seconds; a parameter so that tests need not wait.
         processes: which take part; the first of them writes the files, which all of them must be able to read.
         tensorboard: a folder for TensorBoard's log, too.
@@ -124,6 +140,8 @@ def train(
     folder.check_kind(config.input())
     bf16 = choose_precision(config.precision, device) == "bf16"
     training, validation = _load(folder, held_out, config, on_bad, out.parent)
+    if config.project != "none":
+        check_classes(config.project, training)
     spec = _measured(config, training)
     frames = TrainingFrames(training, config, device)
     torch.manual_seed(config.seed)
@@ -166,12 +184,17 @@ def train(
         loop.start_anew()
     with board:
         loop.run()
+    seconds, reached, before = loop.seconds(), loop.best, None
     if processes.is_first:
+        if config.project != "none":
+            on_end(f"fitting the projection ({config.project})")
+            reached, before = loop.project()
         loop.resume_path.unlink(missing_ok=True)
     return Trained(
         loop.episode,
-        loop.seconds(),
-        loop.best,
+        seconds,
+        reached,
+        before,
         training.classes,
         validation.classes,
         len(training.labels) + len(validation.labels),
@@ -285,6 +308,26 @@ class _Loop:
                 # Between two episodes the state is whole. An interrupt inside one is not saved: half a step is none.
                 self._save_state()
                 raise KeyboardInterrupt
+
+    def project(self) -> tuple[float, float]:
+        """Put the projection that the config wants into the best checkpoint.
+
+        Returns:
+            Accuracy on unseen classes with it and without.
+        """
+        checkpoint = read_checkpoint(self.out)
+        if "projected" not in checkpoint.settings:  # else a run was stopped between here and its end
+            device = self.frames.device
+            made = projected(checkpoint, self.config.project, self.training, self.validation, self.validator, device)
+            embeddings = embed(made.network().to(device), self.validation.values, device)
+            evaluation = evaluate(embeddings, self.validator, VALIDATION_EPISODES).to_dict()
+            before = checkpoint.training["validation"]
+            checkpoint = replace(
+                made, training={**made.training, "validation": evaluation, "validation_before": before}
+            )
+            checkpoint.save(self.out)
+        told = checkpoint.training
+        return told["validation"]["accuracy"], told["validation_before"]["accuracy"]
 
     def start_anew(self) -> None:
         """Put away what an earlier run left; its checkpoint stays until this run's first one takes its place.

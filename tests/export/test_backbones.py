@@ -63,6 +63,8 @@ def test_features_have_the_dimension_that_is_said(name: str) -> None:
         ("resnet8", {"frame": 16}),
         ("resnet8@16+efficientnet_lite0", {}),
         ("conv4+conv4", {"frame": 16, "centred": True}),
+        ("conv4", {"centred": True, "projected": [7]}),
+        ("resnet8+conv4", {"frame": 16, "projected": [7, 9]}),
         ("resnet1d+resnet1d", {}),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value) or "plain",
@@ -131,6 +133,8 @@ def test_a_name_of_several_that_means_nothing_is_refused(name: str, kind: str, m
         ["--head", "simpleshot"],
         ["--frame", "16"],
         ["--task-augment", "warp"],
+        ["--project", "wccn"],
+        ["--backbone", "conv4+resnet8", "--project", "lda", "--frame", "16"],
     ],
     ids=lambda more: "".join(more[:2]),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from edgefew_runtime import CheckpointError, InputSpec
@@ -13,11 +14,12 @@ from .efficientnet_lite0 import EfficientNetLite0
 from .ensemble import Ensemble, members
 from .framed import Framed
 from .melnet import MelNet
+from .projected import Projected
 from .resnet1d import ResNet1d
-from .resnet12 import ResNet8, ResNet12
+from .resnet12 import ResNet8, ResNet8Wide, ResNet12
 from .speech_embedding import SpeechEmbedding
 
-Backbone = Conv4 | EfficientNetLite0 | MelNet | ResNet1d | ResNet12 | ResNet8 | SpeechEmbedding
+Backbone = Conv4 | EfficientNetLite0 | MelNet | ResNet1d | ResNet12 | ResNet8 | ResNet8Wide | SpeechEmbedding
 
 BACKBONES: dict[str, type[Backbone]] = {
     "conv4": Conv4,
@@ -25,6 +27,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "melnet": MelNet,
     "resnet12": ResNet12,
     "resnet8": ResNet8,
+    "resnet8_wide": ResNet8Wide,
     "resnet1d": ResNet1d,
     "speech_embedding": SpeechEmbedding,
 }
@@ -33,7 +36,13 @@ DEFAULTS = {"image": "conv4", "signal": "resnet1d", "audio": "melnet"}
 
 
 def build_backbone(
-    name: str, spec: InputSpec, *, centred: bool = False, frame: int | None = None, **settings: Any
+    name: str,
+    spec: InputSpec,
+    *,
+    centred: bool = False,
+    frame: int | None = None,
+    projected: Sequence[int] | None = None,
+    **settings: Any,
 ) -> nn.Module:
     """An untrained backbone: float32 [n, *spec.network_shape] → [n, d], with d in its attribute `dimension`.
 
@@ -43,6 +52,7 @@ def build_backbone(
         spec: what it takes.
         centred: whether the mean of the training classes' features is subtracted at its end.
         frame: of images: before it, what is drawn is brought to one place and size, at so many pixels a side.
+        projected: how many values a projection at its end gives, or, of several, that of each; none if not given.
         settings: the backbone's own.
 
     Raises:
@@ -51,10 +61,15 @@ def build_backbone(
     if frame is not None and spec.kind != "image":
         raise CheckpointError(f"A frame was asked for; only images have one, and the input is {spec.kind}s.")
     size = frame or spec.size[0]
-    backbone: Backbone | Ensemble | Framed = _joined(name, spec, size, settings)
-    if frame is not None:
-        backbone = Framed(backbone, backbone.dimension, spec.size[0], frame)
-    return Centred(backbone, backbone.dimension) if centred else backbone
+    inner = _joined(name, spec, size, settings)
+    if projected is not None and isinstance(inner, Ensemble):
+        inner = inner.projected(projected)
+    framed = inner if frame is None else Framed(inner, inner.dimension, spec.size[0], frame)
+    whole = Centred(framed, framed.dimension) if centred else framed
+    if projected is None or isinstance(inner, Ensemble):
+        return whole
+    (values,) = projected
+    return Projected(whole, whole.dimension, values)
 
 
 def _joined(name: str, spec: InputSpec, size: int, settings: dict[str, Any]) -> Backbone | Ensemble:

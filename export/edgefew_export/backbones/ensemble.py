@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from edgefew_runtime import CheckpointError
 from torch import nn
 
+from .projected import Projected
+
 
 @dataclass(frozen=True)
 class Member:
@@ -55,6 +57,11 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(backbones)
         self.dimensions, self.dimension = list(dimensions), sum(dimensions)
         self._shrink = tuple(shrink)
+
+    def projected(self, values: Sequence[int]) -> Ensemble:
+        """The same backbones, each with a projection at its end that gives so many values."""
+        parts = zip(self.members, self.dimensions, values, strict=True)
+        return Ensemble([Projected(one, had, gives) for one, had, gives in parts], values, self._shrink)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Each backbone's unit vector, one after the other: float32 [n, d]."""

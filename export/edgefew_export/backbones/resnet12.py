@@ -68,6 +68,19 @@ class ResNet8(_Residual):
         return maps.flatten(1)
 
 
+class ResNet8Wide(ResNet8):
+    """The same with 24 to 256 channels, most of them where maps are small; d = 256 · ⌊S / 16⌋², 1.4 M parameters.
+
+    It takes 1.7 times as many multiplications, and learns more from long training.
+
+    Args:
+        image_size: S, pixels a side, at least 16.
+        channels: C, 1 (grey) or 3 (RGB).
+    """
+
+    widths: ClassVar[tuple[int, ...]] = (24, 48, 128, 256)
+
+
 class _Block(nn.Module):
     """Convolutions with batch norm beside a 1 × 1 shortcut, their sum, and 2 × 2 max pooling."""
 
