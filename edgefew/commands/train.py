@@ -276,11 +276,13 @@ def train(
     if as_json:
         print_json({"checkpoint": str(out), **trained.__dict__})
         return
+    other = ""
+    if trained.validation_other is not None:
+        which = "before the projection" if trained.projected else "with the projection, which was left out"
+        other = f"; {trained.validation_other:.1%} {which}"
     click.echo(
         f"{out}: {trained.episodes} steps in {trained.seconds:.0f} s on {trained.device}, "
-        f"{trained.validation:.1%} on "
-        f"{trained.validation_classes} unseen classes (validation"
-        f"{'' if trained.validation_before is None else f'; {trained.validation_before:.1%} before the projection'})"
+        f"{trained.validation:.1%} on {trained.validation_classes} unseen classes (validation{other})"
     )
     if trained.skipped:
         click.echo(f"{trained.skipped} files could not be read and were left out")
@@ -342,7 +344,7 @@ class _ProgressBar:
             disable=not processes.is_first,
         )
         self._validation = ""
-        self._stopping = False
+        self._stopping = self._ending = False
 
     def say(self, text: str) -> None:
         """Tell it once, however many processes there are."""
@@ -355,7 +357,8 @@ class _ProgressBar:
             raise SystemExit(128 + signum)
         if not self._stopping:
             once_more = "; once more to stop at once" if self._processes.count == 1 else ""
-            self.say(f"\nstopping after the present episode{once_more}")
+            last = "the projection, which --resume makes, too" if self._ending else "the present episode"
+            self.say(f"\nstopping after {last}{once_more}")
         self._stopping = True
 
     def update(self, step: Step) -> None:
@@ -371,6 +374,7 @@ class _ProgressBar:
 
     def end(self, text: str) -> None:
         """Say what is done after the last episode."""
+        self._ending = True
         self._bar.set_postfix_str(text)
 
     def close(self) -> None:

@@ -125,10 +125,11 @@ class TrainingConfig:
         if self.kind != "image" and self.rotations != "none":
             raise TrainingError(f"--rotations {self.rotations} was given; only images are turned. Leave it out.")
         several = members(self.backbone_name())
-        if len(several) > 1 and self.head in ("euclidean", "simpleshot"):
+        joined = len(several) > 1 or several[0].pixels is not None
+        if joined and self.head in ("euclidean", "simpleshot"):
             raise TrainingError(
-                f"--head {self.head} was given with several backbones, whose features are unit vectors; cosine or "
-                "ridge was expected."
+                f"--head {self.head} was given with {self.backbone_name()}: of several backbones, or of one at a size "
+                "of its own, features are unit vectors; cosine or ridge was expected."
             )
         if self.rotations == "predict" and self.pretrain_share == 0:
             raise TrainingError("--rotations predict is a part of pre-training: give --pretrain-share, too.")

@@ -24,7 +24,7 @@ from .config import TrainingConfig
 from .dataset import Frames, load_frames, split_classes
 from .learner import Learner
 from .processes import Processes
-from .projecting import check_classes, embed, projected
+from .projecting import CHOICE_EPISODES, check_projection, embed, projected
 from .resume import ResumeState, optimizer_tensors, restore_optimizer
 from .running_means import RunningMeans
 from .steps import StepLoss
@@ -71,7 +71,8 @@ class Trained:
         episodes: steps of both stages.
         seconds: how long they took.
         validation: accuracy of the checkpoint on unseen classes.
-        validation_before: and before its projection; None where none was wanted.
+        projected: whether it has a projection at its end.
+        validation_other: the accuracy without it, or with that which was left out; None where none was wanted.
         classes: how many were trained on.
         validation_classes: how many were not.
         images: how many frames there were of both.
@@ -82,7 +83,8 @@ class Trained:
     episodes: int
     seconds: float
     validation: float
-    validation_before: float | None
+    projected: bool
+    validation_other: float | None
     classes: int
     validation_classes: int
     images: int
@@ -140,12 +142,12 @@ def train(
     folder.check_kind(config.input())
     bf16 = choose_precision(config.precision, device) == "bf16"
     training, validation = _load(folder, held_out, config, on_bad, out.parent)
-    if config.project != "none":
-        check_classes(config.project, training)
     spec = _measured(config, training)
     frames = TrainingFrames(training, config, device)
     torch.manual_seed(config.seed)
     learner = Learner(config, spec, frames.classes, bf16=bf16)
+    if config.project != "none":
+        check_projection(config.project, training, learner.dimensions)
     if config.pretrained:
         learner.start_from_published()
     if init is not None:
@@ -184,17 +186,17 @@ def train(
         loop.start_anew()
     with board:
         loop.run()
-    seconds, reached, before = loop.seconds(), loop.best, None
+    seconds = loop.seconds()
+    told: tuple[float, bool, float | None] = (loop.best, False, None)
     if processes.is_first:
         if config.project != "none":
             on_end(f"fitting the projection ({config.project})")
-            reached, before = loop.project()
+            told = loop.project()
         loop.resume_path.unlink(missing_ok=True)
     return Trained(
         loop.episode,
         seconds,
-        reached,
-        before,
+        *told,
         training.classes,
         validation.classes,
         len(training.labels) + len(validation.labels),
@@ -309,25 +311,25 @@ class _Loop:
                 self._save_state()
                 raise KeyboardInterrupt
 
-    def project(self) -> tuple[float, float]:
-        """Put the projection that the config wants into the best checkpoint.
+    def project(self) -> tuple[float, bool, float | None]:
+        """Put the projection that the config wants into the best checkpoint, unless it is worse on unseen classes.
 
         Returns:
-            Accuracy on unseen classes with it and without.
+            Accuracy on them as it then is, whether it has the projection, and the accuracy of the other.
         """
         checkpoint = read_checkpoint(self.out)
-        if "projected" not in checkpoint.settings:  # else a run was stopped between here and its end
-            device = self.frames.device
-            made = projected(checkpoint, self.config.project, self.training, self.validation, self.validator, device)
-            embeddings = embed(made.network().to(device), self.validation.values, device)
-            evaluation = evaluate(embeddings, self.validator, VALIDATION_EPISODES).to_dict()
-            before = checkpoint.training["validation"]
-            checkpoint = replace(
-                made, training={**made.training, "validation": evaluation, "validation_before": before}
-            )
-            checkpoint.save(self.out)
-        told = checkpoint.training
-        return told["validation"]["accuracy"], told["validation_before"]["accuracy"]
+        before = checkpoint.training["validation"]
+        if "projected" in checkpoint.settings:  # a run was stopped between here and its end
+            return before["accuracy"], True, checkpoint.training["validation_before"]["accuracy"]
+        device = self.frames.device
+        made = projected(checkpoint, self.config.project, self.training, self.validation, self.validator, device)
+        embeddings = embed(made.network().to(device), self.validation.values, device)
+        now = evaluate(embeddings, self.validator, VALIDATION_EPISODES)
+        if not now.accuracy >= before["accuracy"] - before["ci95"]:
+            return before["accuracy"], False, now.accuracy
+        described = {**made.training, "validation": now.to_dict(), "validation_before": before}
+        replace(made, training=described).save(self.out)
+        return now.accuracy, True, before["accuracy"]
 
     def start_anew(self) -> None:
         """Put away what an earlier run left; its checkpoint stays until this run's first one takes its place.
@@ -493,7 +495,7 @@ def _validation_sampler(validation: Frames, config: TrainingConfig) -> EpisodeSa
                     shot=shot,
                     query=1,
                     seed=config.seed,
-                    checked=VALIDATION_EPISODES,
+                    checked=VALIDATION_EPISODES if config.project == "none" else CHOICE_EPISODES,
                 )
     raise DataError(
         f"The {validation.classes} classes held out for validation allow no episode: each needs at least 2 frames"

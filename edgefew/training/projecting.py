@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from edgefew_export.checkpoint import Checkpoint
 from edgefew_export.episodes import EpisodeSampler
 from edgefew_export.evaluation import evaluate
 from edgefew_export.preprocessing import EmbeddingNetwork
-from edgefew_export.projection import Projection, fit_projection
+from edgefew_export.projection import KINDS, Projection, fit_projection
 from edgefew_runtime import TrainingError, head
 from torch import nn
 
@@ -28,10 +28,18 @@ SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)
 MOST_FRAMES = 4096
 """It is fitted on so many training frames, of classes taken at random: more change little and take their time."""
 
+LARGE_CLASS = 64
+"""Of a class that has more, no more are taken, if there are classes enough."""
+
 LEAST_CLASSES = 3
 """Fewer span no plane for `lda`, and say little of what differs within a class."""
 
-_EPISODES = 600
+CHOICE_EPISODES = 600
+"""Of the validation classes, which choose."""
+
+MOST_VALUES = 4096
+"""Of a backbone: the map has as many squared."""
+
 _EMBED_BATCH = 256
 
 
@@ -51,7 +59,7 @@ def projected(
     network = checkpoint.network().to(device)
     rows = _some(training, sampler.seed)
     _, labels = np.unique(training.labels[rows], return_inverse=True)
-    known = embed(network, training.values[torch.from_numpy(rows)], device)
+    known = embed(network, training.values, device, rows)
     asked = embed(network, validation.values, device)
     plain = list(_parts(network.backbone))
     ends = np.cumsum([dimension for _, dimension in plain])[:-1]
@@ -78,23 +86,44 @@ def projected(
     )
 
 
-def check_classes(kind: str, training: Frames) -> None:
+def check_projection(kind: str, training: Frames, dimensions: Sequence[int]) -> None:
     """See that a projection can be fitted, before there is a training.
+
+    Args:
+        kind: a name of `KINDS`.
+        training: what it would be fitted on.
+        dimensions: of each backbone.
 
     Raises:
         TrainingError: it cannot.
     """
-    if training.classes < LEAST_CLASSES:
+    classes = len(np.unique(training.labels))
+    if classes < LEAST_CLASSES:
         raise TrainingError(
-            f"--project {kind} was given, and {training.classes} classes to train on; at least {LEAST_CLASSES} were "
-            "expected. Add classes, or leave it out."
+            f"--project {kind} was given, and {classes} classes to train on; at least {LEAST_CLASSES} were expected. "
+            "Add classes, or leave it out."
+        )
+    if max(dimensions) > MOST_VALUES:
+        raise TrainingError(
+            f"--project {kind} was given for a backbone of {max(dimensions)} values; at most {MOST_VALUES} were "
+            "expected. Take a smaller --image-size or another --backbone, or leave it out."
         )
 
 
-def embed(network: EmbeddingNetwork, frames: torch.Tensor, device: str) -> head.Embeddings:
-    """The unit vectors of frames as they came, by a network in evaluation mode: float32 [n, d]."""
+def embed(
+    network: EmbeddingNetwork, frames: torch.Tensor, device: str, rows: npt.NDArray[np.int64] | None = None
+) -> head.Embeddings:
+    """The unit vectors of frames as they came, by a network in evaluation mode: float32 [n, d].
+
+    Args:
+        network: what embeds.
+        frames: uint8 or float32 [n, C, …]; where they lie in a file, no more are read at once than a batch.
+        device: where the network is.
+        rows: int64, which of the frames; all of them if not said.
+    """
+    wanted = torch.arange(len(frames)) if rows is None else torch.from_numpy(rows)
     with torch.inference_mode():
-        parts = [network.embed(batch.to(device).float()).cpu() for batch in torch.split(frames, _EMBED_BATCH)]
+        parts = [network.embed(frames[batch].to(device).float()).cpu() for batch in torch.split(wanted, _EMBED_BATCH)]
     return np.asarray(torch.cat(parts).numpy())
 
 
@@ -115,8 +144,8 @@ def _best(
     labels: npt.NDArray[np.int64],
     asked: head.Embeddings,
     sampler: EpisodeSampler,
-) -> tuple[Projection, float]:
-    """The projection by the most shrinkage that is within a standard error of the best, and this.
+) -> tuple[Projection, float | None]:
+    """The projection by the most shrinkage that is within a standard error of the best, and this, if the kind has any.
 
     Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984, section 3.4.3: of equals the simplest.
 
@@ -127,17 +156,21 @@ def _best(
         asked: float32 [m, d], unit vectors of other classes.
         sampler: of episodes of these.
     """
-    made = [fit_projection(kind, known, labels, shrinkage=shrinkage) for shrinkage in SHRINKAGES]
-    told = [evaluate(one.apply(asked), sampler, _EPISODES) for one in made]
+    weights = (None,) if KINDS[kind].shrinkage is None else SHRINKAGES
+    made = [fit_projection(kind, known, labels, shrinkage=weight) for weight in weights]
+    told = [evaluate(one.apply(asked), sampler, CHOICE_EPISODES) for one in made]
     best = max(told, key=lambda one: one.accuracy)
     enough = best.accuracy - (best.ci95 or 0.0) / 1.96
     last = max(place for place, one in enumerate(told) if one.accuracy >= enough)
-    return made[last], SHRINKAGES[last]
+    return made[last], weights[last]
 
 
 def _some(training: Frames, seed: int) -> npt.NDArray[np.int64]:
-    """Whole classes, as many as make `MOST_FRAMES`, at least `LEAST_CLASSES`: rows of the frames."""
-    order = np.random.default_rng([seed, training.classes]).permutation(training.classes)
-    total = np.cumsum(np.bincount(training.labels, minlength=training.classes)[order])
-    kept = order[: max(LEAST_CLASSES, int(np.searchsorted(total, MOST_FRAMES, side="right")))]
-    return np.flatnonzero(np.isin(training.labels, kept))
+    """Rows of at most `MOST_FRAMES`, of classes in random order; of each class all, or so many that all classes fit."""
+    rng = np.random.default_rng([seed, training.classes])
+    shuffled = rng.permutation(len(training.labels))
+    by_class = [shuffled[training.labels[shuffled] == name] for name in np.unique(training.labels)]
+    of_each = max(LARGE_CLASS, MOST_FRAMES // len(by_class))
+    kept = [by_class[place][:of_each] for place in rng.permutation(len(by_class))]
+    room = max(LEAST_CLASSES, int(np.searchsorted(np.cumsum([len(rows) for rows in kept]), MOST_FRAMES, side="right")))
+    return np.sort(np.concatenate(kept[:room]))

@@ -74,7 +74,7 @@ def fit_projection(
     rows = embeddings.astype(np.float64)
     mean = rows.mean(axis=0)
     by = KINDS[kind].shrinkage if shrinkage is None else shrinkage
-    matrix = KINDS[kind].fit(rows - mean, labels, by)[:, :wanted]
+    matrix = KINDS[kind].fit(rows - mean, labels, by or 0.0)[:, :wanted]
     return Projection(kind, mean.astype(np.float32), np.ascontiguousarray(matrix, np.float32))
 
 
@@ -129,11 +129,11 @@ def _shrunk(covariance: npt.NDArray[np.float64], weight: float) -> npt.NDArray[n
 class _Kind:
     fit: Callable[[npt.NDArray[np.float64], npt.NDArray[np.int64], float], npt.NDArray[np.float64]]
     most: Callable[[int, int, int], int]
-    shrinkage: float = SHRINKAGE
+    shrinkage: float | None = SHRINKAGE
 
 
 KINDS = {
-    "centre": _Kind(_centring, lambda frames, classes, features: features),
+    "centre": _Kind(_centring, lambda frames, classes, features: features, None),
     "whiten": _Kind(_whitening, lambda frames, classes, features: min(frames - 1, features)),
     "lda": _Kind(_lda, lambda frames, classes, features: min(classes - 1, features)),
     "wccn": _Kind(_wccn, lambda frames, classes, features: features, WCCN_SHRINKAGE),

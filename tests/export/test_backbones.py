@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 from edgefew_export.backbones import BACKBONES, build_backbone
 from edgefew_export.backbones.ensemble import Ensemble, members
+from edgefew_export.backbones.projected import Projected
 from edgefew_export.backbones.speech_embedding import SpeechEmbedding
 from edgefew_export.checkpoint import read_checkpoint
 from edgefew_export.graphs import embed_graph, serialize
 from edgefew_export.preprocessing import EmbeddingNetwork
 from edgefew_runtime import CheckpointError, InputSpec
 from edgefew_runtime.session import OrtSession
+from torch import nn
 
 from tests.conftest import SOURCE_PATTERN, Cli
 
@@ -36,6 +38,10 @@ def made(name: str, **settings: object) -> tuple[EmbeddingNetwork, InputSpec]:
     network = EmbeddingNetwork(build_backbone(name, spec, **settings), spec)
     if isinstance(network.backbone, SpeechEmbedding):
         network.backbone.mel.uniform_()  # the published file has it
+    for module in network.modules():
+        if isinstance(module, Projected):
+            module.mean.normal_(std=0.1)
+            module.matrix.normal_()
     with torch.no_grad():
         for _ in range(3):
             network.features(network.preprocessing.select_channels(frames(spec, 8)))
@@ -66,6 +72,7 @@ def test_features_have_the_dimension_that_is_said(name: str) -> None:
         ("conv4", {"centred": True, "projected": [7]}),
         ("resnet8+conv4", {"frame": 16, "projected": [7, 9]}),
         ("resnet1d+resnet1d", {}),
+        ("melnet", {"projected": [5]}),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value) or "plain",
 )
@@ -101,6 +108,20 @@ def test_several_backbones_are_their_unit_vectors_side_by_side() -> None:
     vectors = F.normalize(ensemble(images), dim=1)
     assert torch.allclose(vectors @ vectors.T, (small @ small.T + whole @ whole.T) / 2, atol=1e-5)
     assert build_backbone("conv4@16", spec).dimension == 64
+
+
+def test_a_projection_maps_unit_vectors_and_gives_no_direction_to_what_has_none() -> None:
+    layer = Projected(nn.Identity(), 3, 2)
+    layer.mean.copy_(torch.tensor([0.5, 0.0, 0.0]))
+    layer.matrix.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    mapped = layer(torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0], [1e30, 1e30, 1e30]]))
+    assert torch.allclose(mapped, torch.tensor([[0.1, 0.8], [0.0, 0.0], [0.0, 0.0]]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "values"), [("conv4", [1, 2]), ("conv4", [0]), ("conv4", []), ("conv4+conv4", [7])])
+def test_projections_that_do_not_fit_are_refused(name: str, values: list[int]) -> None:
+    with pytest.raises(CheckpointError, match="Projections to"):
+        build_backbone(name, InputSpec.image(32, 1, (0.5,), (0.5,)), projected=values)
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,7 @@ def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) ->
         ({"kind": "signal", "task_augment": "warp"}, "--task-augment warp was given; none was expected for signals"),
         ({"backbone": "conv4+resnet8", "head": "euclidean"}, "--head euclidean was given with several backbones"),
         ({"backbone": "conv4+resnet8", "head": "simpleshot"}, "cosine or ridge was expected"),
+        ({"backbone": "conv4@16", "head": "euclidean"}, "or of one at a size of its own, features are unit vectors"),
         (
             {"backbone": "efficientnet_lite0+efficientnet_lite0", "channels": 3, "pretrained": True},
             "two that start alike would stay alike",

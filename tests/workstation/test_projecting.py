@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgefew_export.checkpoint import Checkpoint, read_checkpoint
 from edgefew_export.episodes import EpisodeSampler
 from edgefew_export.evaluation import evaluate
 from edgefew_export.labelled_folder import read_labelled_folder
-from edgefew_export.projection import KINDS, fit_projection
+from edgefew_export.projection import KINDS, Projection, fit_projection
 from edgefew_runtime import TrainingError, head
 
 from edgefew.training import projecting
@@ -48,8 +49,8 @@ def test_it_is_that_of_the_training_classes_after_each_backbone(
     told = trained(training_folder, tmp_path / "with.ckpt", project=kind, backbone=backbone)
     plain = trained(training_folder, tmp_path / "without.ckpt", backbone=backbone)
     checkpoint, without = read_checkpoint(tmp_path / "with.ckpt"), read_checkpoint(tmp_path / "without.ckpt")
-    assert told.validation_before == plain.validation
-    assert plain.validation_before is None
+    assert told.validation_other == plain.validation
+    assert (told.projected, plain.projected, plain.validation_other) == (True, False, None)
     assert checkpoint.training["validation"]["accuracy"] == told.validation
 
     training, validation = frames_of(training_folder, without, tmp_path)
@@ -90,19 +91,28 @@ def test_the_shrinkage_is_the_most_of_those_that_the_validation_classes_cannot_t
     assert shrinkage < max(projecting.SHRINKAGES)
     assert best.accuracy > evaluate(asked, sampler, 600).accuracy + 0.1
     assert np.array_equal(made.matrix, fit_projection("wccn", known, labels, shrinkage=shrinkage).matrix)
-    # centring has no covariance: all are equal, and it is told so
-    assert projecting._best("centre", known, labels, asked, sampler)[1] == max(projecting.SHRINKAGES)
+    assert projecting._best("centre", known, labels, asked, sampler)[1] is None  # it has no covariance
 
 
-def test_it_is_fitted_on_whole_classes_of_so_many_frames(
-    training_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(projecting, "MOST_FRAMES", 50)
-    trained(training_folder, tmp_path / "a.ckpt", project="wccn")
-    fitted = read_checkpoint(tmp_path / "a.ckpt").training["projection"]
-    each = len(read_labelled_folder(training_folder)) // 40
-    assert fitted["images"] == fitted["classes"] * each
-    assert fitted["images"] <= 50 < fitted["images"] + each
+def test_it_is_fitted_on_a_bounded_number_of_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(*sizes: int) -> npt.NDArray[np.int64]:
+        """How many of each class are taken."""
+        labels = np.random.default_rng(0).permutation(np.arange(len(sizes)).repeat(sizes))
+        none = np.zeros(len(sizes), np.int64)
+        frames = Frames(torch.zeros(len(labels), 1), labels, None, len(sizes), none, none)
+        rows = projecting._some(frames, 0)
+        assert len(np.unique(rows)) == len(rows)
+        assert np.array_equal(rows, projecting._some(frames, 0))
+        return np.bincount(labels[rows], minlength=len(sizes))
+
+    monkeypatch.setattr(projecting, "MOST_FRAMES", 300)
+    assert kept(10, 20, 5).tolist() == [10, 20, 5]
+    assert kept(1000, 1000, 1000).tolist() == [100, 100, 100]  # few and large: as many of each
+    some = kept(*[6] * 100)  # many and small: half of them, whole
+    assert sorted(some.tolist()) == [0] * 50 + [6] * 50
+    many = kept(*[500] * 20)  # large and many: 64 of each of as many as there is room for
+    assert sorted(many.tolist()) == [0] * 16 + [64] * 4
+    assert kept(5, 0, 7, 3).tolist() == [5, 0, 7, 3]  # one whose every file was unreadable
 
 
 def test_too_few_classes_for_it_are_refused_before_anything_is_trained(training_folder: Path, tmp_path: Path) -> None:
@@ -112,6 +122,35 @@ def test_too_few_classes_for_it_are_refused_before_anything_is_trained(training_
     with pytest.raises(TrainingError, match=says):
         train(few, tmp_path / "a.ckpt", config(project="lda", way=2), held_out=others)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_too_many_values_is_refused_before_anything_is_trained(
+    training_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="a backbone of 9216 values; at most 4096 were expected"):
+        trained(training_folder, tmp_path / "a.ckpt", project="wccn", image_size=192, way=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_worse_with_it_is_left_without(
+    training_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    def harmful(*arguments: object, shrinkage: float) -> Projection:
+        good = fit_projection(*arguments, shrinkage=shrinkage)  # type: ignore[arg-type]
+        return replace(good, matrix=np.full_like(good.matrix, np.nan))
+
+    monkeypatch.setattr(projecting, "fit_projection", harmful)
+    common = ["--source-pattern", SOURCE_PATTERN, "--way", 5, "--episodes", 12, "--device", "cpu"]
+    size = ["--channels", 1, "--image-size", 16]
+    told = cli("train", training_folder, "--out", tmp_path / "a.ckpt", "--project", "wccn", *size, *common)
+    assert told.exit_code == 0, told.output
+    assert "with the projection, which was left out)" in told.output
+    plain = trained(training_folder, tmp_path / "b.ckpt")
+    ours, theirs = read_checkpoint(tmp_path / "a.ckpt"), read_checkpoint(tmp_path / "b.ckpt")
+    assert ours.training["validation"] == theirs.training["validation"]
+    assert ours.training["validation"]["accuracy"] == plain.validation
+    assert "projected" not in ours.settings
+    assert all(torch.equal(tensor, ours.weights[name]) for name, tensor in theirs.weights.items())
 
 
 def test_stopped_at_its_end_and_resumed_it_is_fitted_once(
@@ -127,7 +166,7 @@ def test_stopped_at_its_end_and_resumed_it_is_fitted_once(
     for _ in range(2):  # the second time as if the end came between the checkpoint and the state's removal
         out.with_name("a.ckpt.resume").write_bytes(state)
         resumed = train(folder, out, config(project="wccn"), resume=True)
-        assert (resumed.validation, resumed.validation_before) == (whole.validation, whole.validation_before)
+        assert (resumed.validation, resumed.validation_other) == (whole.validation, whole.validation_other)
         ours, theirs = read_checkpoint(out), read_checkpoint(tmp_path / "whole.ckpt")
         assert ours.training == theirs.training
         assert all(torch.equal(tensor, ours.weights[name]) for name, tensor in theirs.weights.items())

@@ -62,14 +62,17 @@ def build_backbone(
         raise CheckpointError(f"A frame was asked for; only images have one, and the input is {spec.kind}s.")
     size = frame or spec.size[0]
     inner = _joined(name, spec, size, settings)
-    if projected is not None and isinstance(inner, Ensemble):
-        inner = inner.projected(projected)
+    if projected is not None:
+        count = len(inner.dimensions) if isinstance(inner, Ensemble) else 1
+        if len(projected) != count or any(values < 1 for values in projected):
+            raise CheckpointError(f"Projections to {projected} values were asked for; {count} counts were expected.")
+        if isinstance(inner, Ensemble):
+            inner = inner.projected(projected)
     framed = inner if frame is None else Framed(inner, inner.dimension, spec.size[0], frame)
     whole = Centred(framed, framed.dimension) if centred else framed
     if projected is None or isinstance(inner, Ensemble):
         return whole
-    (values,) = projected
-    return Projected(whole, whole.dimension, values)
+    return Projected(whole, whole.dimension, projected[0])
 
 
 def _joined(name: str, spec: InputSpec, size: int, settings: dict[str, Any]) -> Backbone | Ensemble:

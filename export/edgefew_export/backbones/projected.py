@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -24,7 +25,6 @@ class Projected(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """The mapped features: float32 [n, k]."""
-        features: torch.Tensor = self.backbone(frames)
-        length = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-        mapped = (features / length.clamp(min=1e-12) - self.mean) @ self.matrix
-        return torch.where(length > 0, mapped, 0.0)
+        unit = F.normalize(self.backbone(frames), dim=1)
+        mapped: torch.Tensor = (unit - self.mean) @ self.matrix
+        return mapped.mul(unit.norm(dim=1, keepdim=True))  # by one, or by zero

@@ -69,7 +69,7 @@ class ResNet8(_Residual):
 
 
 class ResNet8Wide(ResNet8):
-    """The same with 24 to 256 channels, most of them where maps are small; d = 256 · ⌊S / 16⌋², 1.4 M parameters.
+    """The same with 24 to 256 channels, most of them where maps are small; d = 256 · ⌊S / 16⌋², 1.2 M parameters.
 
     It takes 1.7 times as many multiplications, and learns more from long training.
 
