@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--held-out",
     type=click.Path(path_type=Path),
-    help="A folder of classes that the best checkpoint is chosen by and the bundle calibrated on. Default: 15 % of the "
+    help="A folder of classes that the checkpoint is chosen by and the bundle calibrated on. Default: 15 % of the "
     "classes, which are then not trained on.",
 )
 @click.option(
@@ -215,9 +215,9 @@ def train(
     Of several folders, each gives as many episodes as the others, however many classes it has.
 
     First, if wanted, it learns to tell all training classes apart (pre-training); then, in episodes, to tell classes
-    apart from a few examples (meta-training). Some classes are held out: they choose the best checkpoint, which is the
-    one kept. Ctrl-C stops and keeps everything for --resume. A log as CSV lies beside the checkpoint. Started by
-    torchrun, several processes train together.
+    apart from a few examples (meta-training). Some classes are held out: they choose the checkpoint that is kept, the
+    latest within the 95 % interval of the best. Ctrl-C stops and keeps everything for --resume. A log as CSV lies
+    beside the checkpoint. Started by torchrun, several processes train together.
     """
     from edgefew_export.checkpoint import read_checkpoint
     from edgefew_export.labelled_folder import read_frames, read_labelled_folders

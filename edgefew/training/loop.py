@@ -107,7 +107,10 @@ def train(
     processes: Processes = Processes(),  # noqa: B008
     tensorboard: Path | None = None,
 ) -> Trained:
-    """Train a backbone on a labelled folder and write the best checkpoint to `out`.
+    """Train a backbone on a labelled folder and write a checkpoint to `out`.
+
+    Every so many steps classes that training never saw are asked about. The checkpoint is the latest whose accuracy is
+    within the 95 % interval of the best.
 
     First pre-training, then meta-training, each as long as the config says.
 
@@ -119,7 +122,7 @@ def train(
         folder: the data.
         out: where the checkpoint goes; `out`.resume and `out`.log.csv lie beside it.
         config: what to do.
-        held_out: classes to choose the best checkpoint by and to carry for calibration; a share of the folder's own,
+        held_out: classes to choose the checkpoint by and to carry for calibration; a share of the folder's own,
             which are then not trained on, if not given.
         init: start from the weights of its backbone.
         resume: go on from `out`.resume.
@@ -191,7 +194,7 @@ def train(
     if processes.is_first:
         if config.project != "none":
             on_end(f"fitting the projection ({config.project})")
-            told = loop.project()
+        told = loop.end()
         loop.resume_path.unlink(missing_ok=True)
     return Trained(
         loop.episode,
@@ -311,14 +314,16 @@ class _Loop:
                 self._save_state()
                 raise KeyboardInterrupt
 
-    def project(self) -> tuple[float, bool, float | None]:
-        """Put the projection that the config wants into the best checkpoint, unless it is worse on unseen classes.
+    def end(self) -> tuple[float, bool, float | None]:
+        """Put the projection that the config wants into the checkpoint, unless it is worse on unseen classes.
 
         Returns:
             Accuracy on them as it then is, whether it has the projection, and the accuracy of the other.
         """
         checkpoint = read_checkpoint(self.out)
         before = checkpoint.training["validation"]
+        if self.config.project == "none":
+            return before["accuracy"], False, None
         if "projected" in checkpoint.settings:  # a run was stopped between here and its end
             return before["accuracy"], True, checkpoint.training["validation_before"]["accuracy"]
         device = self.frames.device
@@ -365,7 +370,7 @@ class _Loop:
         self.learner.load_state_dict(dict(state.model))
         restore_optimizer(self.optimizer, state.optimizer)
         self.episode, self._earlier = state.episode, state.seconds
-        # If the best checkpoint was taken away meanwhile, the next one is the best there is.
+        # If the checkpoint was taken away meanwhile, the next one is the best there is.
         self.best = state.best_accuracy if self.out.exists() else -1.0
 
     def _step(self, stage: str, done: float) -> tuple[float, float, float]:
@@ -398,9 +403,10 @@ class _Loop:
     def _validate(self) -> Evaluation:
         embeddings = self.learner.embed(self.validation.values, self.frames.device)
         evaluation = evaluate(embeddings, self.validator, VALIDATION_EPISODES)
-        if evaluation.accuracy > self.best:
-            self.best = evaluation.accuracy
+        # The best of many is the luckiest, too; later steps, at lower rates, are better than that tells.
+        if evaluation.accuracy >= self.best - (evaluation.ci95 or 0.0):
             self._checkpoint(evaluation).save(self.out)
+        self.best = max(self.best, evaluation.accuracy)
         return evaluation
 
     def _checkpoint(self, evaluation: Evaluation) -> Checkpoint:

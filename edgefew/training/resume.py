@@ -22,7 +22,7 @@ class ResumeState:
     Attributes:
         episode: how many were done.
         seconds: training time so far.
-        best_accuracy: of the checkpoint kept so far on the validation classes; -1 before the first.
+        best_accuracy: the highest so far on the validation classes; -1 before the first.
         run: what the run was asked to do and on which data; another run does not resume from this.
         model: weights and buffers, by name.
         optimizer: the optimiser's tensors, as "parameter number.name".

@@ -159,7 +159,7 @@ def test_stopped_at_its_end_and_resumed_it_is_fitted_once(
     folder, out = read_labelled_folder(training_folder, SOURCE_PATTERN), tmp_path / "a.ckpt"
     whole = trained(training_folder, tmp_path / "whole.ckpt", project="wccn")
     with monkeypatch.context() as patch:
-        patch.setattr("edgefew.training.loop._Loop.project", lambda _: 1 / 0)
+        patch.setattr("edgefew.training.loop._Loop.end", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             trained(training_folder, out, project="wccn")
     state = out.with_name("a.ckpt.resume").read_bytes()

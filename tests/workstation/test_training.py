@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 from edgefew_export.checkpoint import read_checkpoint
+from edgefew_export.evaluation import Evaluation
 from edgefew_export.labelled_folder import read_labelled_folder
 from edgefew_runtime import DataError, FrameError, TrainingError
 from PIL import Image
 from safetensors import safe_open
 
+from edgefew.training import loop
 from edgefew.training.augment import Augmentation
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, split_classes
@@ -127,6 +129,24 @@ def test_ctrl_c_keeps_everything_for_resume(training_folder: Path, tmp_path: Pat
     done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["episodes"] == 400
     assert not (tmp_path / "a.ckpt.resume").exists()
+
+
+@pytest.mark.parametrize(("accuracies", "kept"), [((0.5, 0.9, 0.89, 0.7, 0.88), 5), ((0.5, 0.9, 0.89, 0.7, 0.87), 3)])
+def test_the_latest_within_the_interval_of_the_best_is_kept(
+    accuracies: tuple[float, ...],
+    kept: int,
+    training_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = iter(accuracies)
+    monkeypatch.setattr(loop, "VALIDATE_EVERY", 1)
+    monkeypatch.setattr(loop, "evaluate", lambda *_: Evaluation(next(measured), 0.0201, 5, 1, 1, 200, 0))
+    folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
+    trained = train(folder, tmp_path / "a.ckpt", config(episodes=5))
+    told = read_checkpoint(tmp_path / "a.ckpt").training
+    assert (told["episode"], told["validation"]["accuracy"]) == (kept, accuracies[kept - 1])
+    assert trained.validation == accuracies[kept - 1]
 
 
 def test_time_is_a_budget_too(training_folder: Path, tmp_path: Path) -> None:
