@@ -65,6 +65,12 @@ if TYPE_CHECKING:
     help="What decides in a training episode: cosine, euclidean, ridge, simpleshot.",
 )
 @click.option(
+    "--scale",
+    default=10.0,
+    show_default=True,
+    help="The factor on the head's scores at first; it is learned. The higher, the less pulls what is right already.",
+)
+@click.option(
     "--pretrain-share",
     default=0.0,
     type=click.FloatRange(0, 1),

@@ -14,6 +14,7 @@ from edgefew_runtime import InputSpec, TrainingError
 
 from .augmentations import AUGMENTATIONS, TASK_AUGMENTATIONS
 from .heads import HEADS
+from .heads.head import FIRST_SCALE
 
 ROTATIONS = ("none", "classes", "predict")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -30,6 +31,7 @@ class TrainingConfig:
         kind: "image", "signal" or "audio".
         backbone: its name in the registry, or several joined by "+"; the kind's own default if None.
         head: its name in `HEADS`: what decides in a training episode.
+        scale: the factor on that head's scores at first; it is learned.
         pretrained: start from the weights that were published for the backbone.
         freeze: how many of the backbone's first parts (layers, or blocks of layers) stay as they are; of several
             backbones, of each that has published weights.
@@ -72,6 +74,7 @@ class TrainingConfig:
     kind: str = "image"
     backbone: str | None = None
     head: str = "cosine"
+    scale: float = FIRST_SCALE
     pretrained: bool = False
     freeze: int = 0
     pretrain_share: float = 0.0
@@ -177,7 +180,7 @@ class TrainingConfig:
             )
         if self.episodes is not None and self.episodes < 1:
             raise TrainingError(f"--episodes {self.episodes} was given; at least 1 was expected.")
-        for name, value in (("minutes", self.minutes), ("learning-rate", self.learning_rate)):
+        for name, value in (("minutes", self.minutes), ("learning-rate", self.learning_rate), ("scale", self.scale)):
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise TrainingError(f"--{name} {value} was given; a number above 0 was expected.")
         if self.seed < 0:

@@ -72,14 +72,14 @@ def split_classes(folder: LabelledFolder, seed: int) -> tuple[npt.NDArray[np.int
     if count - held < 2:
         raise DataError(
             f"{folder.root} has {count} classes. Training needs at least {MIN_VALIDATION_CLASSES + 2}: "
-            f"{MIN_VALIDATION_CLASSES} are held out to choose the best checkpoint and to calibrate. Add classes."
+            f"{MIN_VALIDATION_CLASSES} are held out to choose the checkpoint and to calibrate. Add classes."
         )
     if len(usable) < held:
         each = f"2 {folder.kind}s" if folder.sources is None else f"{folder.kind}s of 2 sources"
         raise DataError(
             f"{len(usable)} classes of {folder.root} have at least {each}; {held} such classes are needed to "
             "choose the "
-            "best checkpoint and to calibrate. Add some."
+            "checkpoint and to calibrate. Add some."
         )
     held_out = np.sort(np.random.default_rng([seed, count]).permutation(usable)[:held])
     return np.setdiff1d(np.arange(count), held_out), held_out

@@ -40,7 +40,7 @@ class Learner(nn.Module):
 
     def __init__(self, config: TrainingConfig, spec: InputSpec, classes: int, *, bf16: bool = False) -> None:
         super().__init__()
-        self.head = build_head(config.head)
+        self.head = build_head(config.head, config.scale)
         self.settings: dict[str, Any] = {"centred": True} if self.head.centred else {}
         if config.frame is not None:
             self.settings["frame"] = config.frame

@@ -88,7 +88,7 @@ def _input(spec: InputSpec) -> str:
 def _proved_on(report: Mapping[str, Any]) -> str:
     proved = report["proved_on"]
     if proved["from"] == HELD_OUT:
-        return "These classes chose the best checkpoint during training, so expect slightly less on others; measure on your own data."
+        return "These classes chose the checkpoint during training, so expect slightly less on others; measure on your own data."
     return f"Measured on {proved['images']} frames of {proved['classes']} classes of a folder given at export; measure on your own data."
 
 

@@ -85,6 +85,12 @@ def test_a_head_that_is_not_there_is_said() -> None:
         build_head("nearest")
 
 
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_starts_at_the_scale_that_is_given(name: str) -> None:
+    assert build_head(name).scale.item() == pytest.approx(10)
+    assert build_head(name, 25).scale.item() == pytest.approx(25)
+
+
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_it_learns_with_each_head(name: str, training_folder: Path, tmp_path: Path) -> None:
     folder = read_labelled_folder(training_folder, SOURCE_PATTERN)

@@ -194,6 +194,7 @@ def test_colour_is_kept_when_asked(tmp_path: Path) -> None:
         ({"minutes": float("nan")}, "--minutes nan"),
         ({"minutes": 0.0}, "--minutes 0"),
         ({"learning_rate": -1.0}, "--learning-rate -1"),
+        ({"scale": 0.0}, "--scale 0"),
         ({"seed": -1}, "--seed -1"),
     ],
 )

@@ -10,7 +10,7 @@ from edgefew_runtime import TrainingError
 
 from .cosine import Cosine
 from .euclidean import Euclidean
-from .head import EpisodeHead
+from .head import FIRST_SCALE, EpisodeHead
 from .ridge import Ridge
 from .simpleshot import SimpleShot
 
@@ -24,7 +24,7 @@ HEADS: dict[str, type[EpisodeHead]] = {
 __all__ = ["HEADS", "EpisodeHead", "build_head"]
 
 
-def build_head(name: str) -> EpisodeHead:
+def build_head(name: str, first_scale: float = FIRST_SCALE) -> EpisodeHead:
     """A head with its first scale.
 
     Raises:
@@ -32,4 +32,4 @@ def build_head(name: str) -> EpisodeHead:
     """
     if name not in HEADS:
         raise TrainingError(f"There is no head {name!r}; there are: {', '.join(sorted(HEADS))}.")
-    return HEADS[name]()
+    return HEADS[name](first_scale)

@@ -9,6 +9,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+FIRST_SCALE = 10.0
+"""The factor on a head's scores before it is learned: as of cosine classifiers (Gidaris and Komodakis 2018)."""
+
 
 class EpisodeHead(nn.Module):
     """A classifier that an episode's support set defines, differentiable from its scores back to the features.
@@ -16,15 +19,17 @@ class EpisodeHead(nn.Module):
     Attributes:
         centred: whether the backbone gets a last layer that subtracts the mean of the training classes' features.
         refines: whether it takes unlabelled features too.
+
+    Args:
+        first_scale: the factor on its scores at first.
     """
 
     centred: ClassVar[bool] = False
     refines: ClassVar[bool] = False
-    first_scale: ClassVar[float] = 10.0
 
-    def __init__(self) -> None:
+    def __init__(self, first_scale: float = FIRST_SCALE) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(math.log(self.first_scale)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(first_scale)))
 
     @property
     def scale(self) -> torch.Tensor:

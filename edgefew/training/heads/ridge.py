@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .head import EpisodeHead
+from .head import FIRST_SCALE, EpisodeHead
 
 FIRST_PENALTY = 1.0
 
@@ -24,8 +24,8 @@ class Ridge(EpisodeHead):
     Their offset (equation 7), the same for all classes, changes no softmax and is left out.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, first_scale: float = FIRST_SCALE) -> None:
+        super().__init__(first_scale)
         self.log_penalty = nn.Parameter(torch.tensor(math.log(FIRST_PENALTY)))
 
     def forward(
