@@ -196,10 +196,12 @@ def train(
             on_end(f"fitting the projection ({config.project})")
         told = loop.end()
         loop.resume_path.unlink(missing_ok=True)
+    reached = processes.from_first(told[0])  # the others wait: who leaves early tears the connection
     return Trained(
         loop.episode,
         seconds,
-        *told,
+        reached,
+        *told[1:],
         training.classes,
         validation.classes,
         len(training.labels) + len(validation.labels),

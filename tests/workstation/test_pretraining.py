@@ -380,7 +380,7 @@ def test_published_weights_are_a_start(training_folder: Path, tmp_path: Path) ->
         ({"pretrained": True}, "--pretrained was given for conv4 with 1 channels; .* efficientnet_lite0, .* with 3"),
         ({"task_augment": "bend"}, "--task-augment bend was given; none, warp was expected for images"),
         ({"kind": "signal", "task_augment": "warp"}, "--task-augment warp was given; none was expected for signals"),
-        ({"backbone": "conv4+resnet8", "head": "euclidean"}, "--head euclidean was given with several backbones"),
+        ({"backbone": "conv4+resnet8", "head": "euclidean"}, "--head euclidean was given with conv4.resnet8"),
         ({"backbone": "conv4+resnet8", "head": "simpleshot"}, "cosine or ridge was expected"),
         ({"backbone": "conv4@16", "head": "euclidean"}, "or of one at a size of its own, features are unit vectors"),
         (
