@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +62,7 @@ def projected(
     _, labels = np.unique(training.labels[rows], return_inverse=True)
     known = embed(network, training.values, device, rows)
     asked = embed(network, validation.values, device)
-    plain = list(_parts(network.backbone))
-    ends = np.cumsum([dimension for _, dimension in plain])[:-1]
+    plain, ends = _parts(network.backbone)
     chosen = [
         _best(kind, head.unit(ours), labels, head.unit(theirs), sampler)
         for ours, theirs in zip(np.split(known, ends, axis=1), np.split(asked, ends, axis=1), strict=True)
@@ -70,7 +70,7 @@ def projected(
     settings = {**checkpoint.settings, "projected": [made.matrix.shape[1] for made, _ in chosen]}
     backbone = build_backbone(checkpoint.backbone, checkpoint.input, **settings)
     places = [module for module in backbone.modules() if isinstance(module, Projected)]
-    for place, (part, _), (made, _) in zip(places, plain, chosen, strict=True):
+    for place, part, (made, _) in zip(places, plain, chosen, strict=True):
         place.backbone.load_state_dict(part.state_dict())
         place.mean.copy_(torch.from_numpy(made.mean))
         place.matrix.copy_(torch.from_numpy(made.matrix))
@@ -127,15 +127,12 @@ def embed(
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _parts(backbone: nn.Module) -> Iterator[tuple[nn.Module, int]]:
-    """After what projections are put, in their order, and how many values it gives."""
+def _parts(backbone: nn.Module) -> tuple[list[nn.Module], list[int]]:
+    """After what projections are put, in their order, and where the values of each but the first begin."""
     inner = backbone.backbone if isinstance(backbone, Framed) else backbone
     if isinstance(inner, Ensemble):
-        yield from zip(inner.members, inner.dimensions, strict=True)
-    else:
-        dimension = backbone.dimension
-        assert isinstance(dimension, int)  # noqa: S101
-        yield backbone, dimension
+        return list(inner.members), list(accumulate(inner.dimensions))[:-1]
+    return [backbone], []
 
 
 def _best(
