@@ -43,7 +43,8 @@ from intervals import with_interval
 from torchvision import transforms
 
 from edgefew.training.config import TrainingConfig
-from edgefew.training.loop import VALIDATE_EVERY, WEIGHT_DECAY, Step, train
+from edgefew.training.loop import VALIDATE_EVERY, WEIGHT_DECAY, train
+from edgefew.training.progress import Step
 
 SIZE = 32
 SHAPES = ((20, 1, 2, "none"), (5, 5, 2, "none"), (20, 1, 2, "light"))

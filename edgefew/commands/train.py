@@ -26,8 +26,8 @@ from .options import (
 if TYPE_CHECKING:
     from edgefew_export.checkpoint import Checkpoint
 
-    from edgefew.training.loop import Step
     from edgefew.training.processes import Processes
+    from edgefew.training.progress import Step
 
 
 @click.command()

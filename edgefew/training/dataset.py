@@ -13,8 +13,9 @@ from edgefew_export.checkpoint import HeldOut
 from edgefew_export.evaluation import batches
 from edgefew_export.labelled_folder import LabelledFolder, read_frames
 from edgefew_export.preprocessing import preprocessing_of, resize
-from edgefew_runtime import DataError, FrameError, InputSpec
+from edgefew_runtime import DataError, FrameError, InputSpec, TrainingError
 
+from .config import TrainingConfig
 from .frame_store import MAPPED_BYTES, FrameStore
 
 VALIDATION_SHARE = 0.15
@@ -135,3 +136,49 @@ def load_frames(
         folder.roots,
         store.is_mapped,
     )
+
+
+def load_split(
+    folder: LabelledFolder,
+    held_out: LabelledFolder | None,
+    config: TrainingConfig,
+    on_bad: Callable[[FrameError], None] | None,
+    scratch: Path,
+) -> tuple[Frames, Frames]:
+    """The frames to train on and those to validate on.
+
+    Args:
+        folder: the data.
+        held_out: classes to validate on; a share of the folder's own if None.
+        config: what to do.
+        on_bad: called for an unreadable frame, which is left out.
+        scratch: see `load_frames`.
+
+    Raises:
+        DataError: the classes are too few, or of another kind.
+        FrameError: a frame cannot be read and `on_bad` is None.
+    """
+    if held_out is None:
+        parts = [folder.select_classes(classes)[0] for classes in split_classes(folder, config.seed)]
+    else:
+        held_out.check_kind(config.input())
+        parts = [folder, held_out]
+    training, validation = (load_frames(part, config.input(), on_bad, scratch) for part in parts)
+    return training, validation
+
+
+def measured_input(config: TrainingConfig, training: Frames) -> InputSpec:
+    """What the backbone takes, with the training classes' own mean and deviation where they normalise.
+
+    Raises:
+        TrainingError: one has no deviation.
+    """
+    if config.kind == "image" or config.normalize != "constant":
+        return config.input()
+    values = training.values.double()
+    mean, std = values.mean(dim=(0, 2)), values.std(dim=(0, 2))
+    if not bool((std > 0).all()):
+        raise TrainingError(
+            f"A channel is flat in every window (deviations {', '.join(f'{d:g}' for d in std.tolist())}). Leave it out."
+        )
+    return config.input(tuple(mean.tolist()), tuple(std.tolist()))

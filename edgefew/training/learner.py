@@ -16,13 +16,12 @@ from edgefew_export.checkpoint import Checkpoint
 from edgefew_export.preprocessing import EmbeddingNetwork
 from edgefew_export.sources.pretrained import fill_published
 from edgefew_export.sources.speech_embedding import fill_speech_embedding
-from edgefew_runtime import InputSpec, TrainingError, head
+from edgefew_runtime import InputSpec, TrainingError
 from torch import nn
 
 from .config import TrainingConfig
 from .heads import build_head
 from .pretraining import PretrainingHead
-from .projecting import embed
 
 
 class Learner(nn.Module):
@@ -119,13 +118,6 @@ class Learner(nn.Module):
                 fill_speech_embedding(backbone)
             else:
                 fill_published(backbone)
-
-    def embed(self, frames: torch.Tensor, device: str) -> head.Embeddings:
-        """The unit vectors of frames as they came, in evaluation mode: float32 [n, d]."""
-        self.eval()
-        embeddings = embed(self.network, frames, device)
-        self.train()
-        return embeddings
 
 
 def _dimension(backbone: nn.Module) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,80 +14,29 @@ import numpy as np
 import torch
 from edgefew_export.checkpoint import Checkpoint, read_checkpoint
 from edgefew_export.episodes import EpisodeSampler
-from edgefew_export.evaluation import Evaluation, evaluate
+from edgefew_export.evaluation import Evaluation
 from edgefew_export.labelled_folder import LabelledFolder
 from edgefew_runtime import DataError, FrameError, InputSpec, TrainingError
 
 from .config import TrainingConfig
-from .dataset import Frames, load_frames, split_classes
+from .dataset import Frames, load_split, measured_input
 from .learner import Learner
 from .processes import Processes
-from .projecting import CHOICE_EPISODES, check_projection, embed, projected
+from .progress import Step, Trained
+from .projecting import check_projection, with_projection
 from .resume import ResumeState, optimizer_tensors, restore_optimizer
 from .running_means import RunningMeans
 from .steps import StepLoss
 from .tensorboard_log import TensorBoardLog
 from .training_episodes import TrainingEpisodes
 from .training_frames import TrainingFrames
+from .validation import validate, validation_sampler
 
 VALIDATE_EVERY = 200
-VALIDATION_EPISODES = 200
 SAVE_SECONDS = 60
 WARM_UP = 20
 WEIGHT_DECAY = 1e-4
 LOG_COLUMNS = ("episode", "stage", "seconds", "loss", "accuracy", "validation_accuracy", "validation_ci95")
-
-
-@dataclass(frozen=True)
-class Step:
-    """How training stands: for progress bars and logs.
-
-    Attributes:
-        episode: how many steps were done, of both stages.
-        stage: "pre-training" or "meta-training".
-        progress: share of the budget used, 0 to 1.
-        seconds: training time so far.
-        loss: mean since the last step told.
-        accuracy: on training episodes or batches, mean since the last step told.
-        validation: accuracy on unseen classes, where it was just measured.
-    """
-
-    episode: int
-    stage: str
-    progress: float
-    seconds: float
-    loss: float
-    accuracy: float
-    validation: Evaluation | None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came of a training.
-
-    Attributes:
-        episodes: steps of both stages.
-        seconds: how long they took.
-        validation: accuracy of the checkpoint on unseen classes.
-        projected: whether it has a projection at its end.
-        validation_other: the accuracy without it, or with that which was left out; None where none was wanted.
-        classes: how many were trained on.
-        validation_classes: how many were not.
-        images: how many frames there were of both.
-        skipped: how many more could not be read.
-        device: where the network learnt.
-    """
-
-    episodes: int
-    seconds: float
-    validation: float
-    projected: bool
-    validation_other: float | None
-    classes: int
-    validation_classes: int
-    images: int
-    skipped: int
-    device: str
 
 
 def train(
@@ -144,8 +91,8 @@ def train(
     device = choose_device(config.device)
     folder.check_kind(config.input())
     bf16 = choose_precision(config.precision, device) == "bf16"
-    training, validation = _load(folder, held_out, config, on_bad, out.parent)
-    spec = _measured(config, training)
+    training, validation = load_split(folder, held_out, config, on_bad, out.parent)
+    spec = measured_input(config, training)
     frames = TrainingFrames(training, config, device)
     torch.manual_seed(config.seed)
     learner = Learner(config, spec, frames.classes, bf16=bf16)
@@ -156,7 +103,7 @@ def train(
     if init is not None:
         learner.start_from(init)
     sampler = TrainingEpisodes(frames, config)
-    validator = _validation_sampler(validation, config)
+    validator = validation_sampler(validation, config)
     learner.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     run = config.to_dict() | {"device": "any", "data_sha256": folder.content_sha256()}
@@ -190,22 +137,26 @@ def train(
     with board:
         loop.run()
     seconds = loop.seconds()
-    told: tuple[float, bool, float | None] = (loop.best, False, None)
     if processes.is_first:
         if config.project != "none":
             on_end(f"fitting the projection ({config.project})")
-        told = loop.end()
+            kept = read_checkpoint(out)
+            with_projection(kept, config.project, training, validation, validator, device).save(out)
         loop.resume_path.unlink(missing_ok=True)
-    reached = processes.from_first(told[0])  # the others wait: who leaves early tears the connection
+    processes.wait()  # who leaves early tears the connection
+    kept = read_checkpoint(out)
+    other = kept.training.get("validation_other")
+    images = len(training.labels) + len(validation.labels)
     return Trained(
         loop.episode,
         seconds,
-        reached,
-        *told[1:],
+        kept.training["validation"]["accuracy"],
+        "projected" in kept.settings,
+        None if other is None else other["accuracy"],
         training.classes,
         validation.classes,
-        len(training.labels) + len(validation.labels),
-        len(folder) + (0 if held_out is None else len(held_out)) - len(training.labels) - len(validation.labels),
+        images,
+        len(folder) + (0 if held_out is None else len(held_out)) - images,
         device,
     )
 
@@ -316,28 +267,6 @@ class _Loop:
                 self._save_state()
                 raise KeyboardInterrupt
 
-    def end(self) -> tuple[float, bool, float | None]:
-        """Put the projection that the config wants into the checkpoint, unless it is worse on unseen classes.
-
-        Returns:
-            Accuracy on them as it then is, whether it has the projection, and the accuracy of the other.
-        """
-        checkpoint = read_checkpoint(self.out)
-        before = checkpoint.training["validation"]
-        if self.config.project == "none":
-            return before["accuracy"], False, None
-        if "projected" in checkpoint.settings:  # a run was stopped between here and its end
-            return before["accuracy"], True, checkpoint.training["validation_before"]["accuracy"]
-        device = self.frames.device
-        made = projected(checkpoint, self.config.project, self.training, self.validation, self.validator, device)
-        embeddings = embed(made.network().to(device), self.validation.values, device)
-        now = evaluate(embeddings, self.validator, VALIDATION_EPISODES)
-        if not now.accuracy >= before["accuracy"] - before["ci95"]:
-            return before["accuracy"], False, now.accuracy
-        described = {**made.training, "validation": now.to_dict(), "validation_before": before}
-        replace(made, training=described).save(self.out)
-        return now.accuracy, True, before["accuracy"]
-
     def start_anew(self) -> None:
         """Put away what an earlier run left; its checkpoint stays until this run's first one takes its place.
 
@@ -403,8 +332,9 @@ class _Loop:
         return value, share, seconds
 
     def _validate(self) -> Evaluation:
-        embeddings = self.learner.embed(self.validation.values, self.frames.device)
-        evaluation = evaluate(embeddings, self.validator, VALIDATION_EPISODES)
+        self.learner.eval()
+        evaluation = validate(self.learner.network, self.validation, self.validator, self.frames.device)
+        self.learner.train()
         # The best of many is the luckiest, too; later steps, at lower rates, are better than that tells.
         if evaluation.accuracy >= self.best - (evaluation.ci95 or 0.0):
             self._checkpoint(evaluation).save(self.out)
@@ -460,52 +390,3 @@ class _Loop:
             if evaluation is not None:
                 figures = (step.seconds, step.loss, step.accuracy, evaluation.accuracy, evaluation.ci95)
                 writer.writerow([step.episode, step.stage, *(f"{figure:.4f}" for figure in figures)])
-
-
-def _load(
-    folder: LabelledFolder,
-    held_out: LabelledFolder | None,
-    config: TrainingConfig,
-    on_bad: Callable[[FrameError], None] | None,
-    scratch: Path,
-) -> tuple[Frames, Frames]:
-    if held_out is None:
-        parts = [folder.select_classes(classes)[0] for classes in split_classes(folder, config.seed)]
-    else:
-        held_out.check_kind(config.input())
-        parts = [folder, held_out]
-    training, validation = (load_frames(part, config.input(), on_bad, scratch) for part in parts)
-    return training, validation
-
-
-def _measured(config: TrainingConfig, training: Frames) -> InputSpec:
-    """What the backbone takes, with the training classes' own mean and deviation where they normalise."""
-    if config.kind == "image" or config.normalize != "constant":
-        return config.input()
-    values = training.values.double()
-    mean, std = values.mean(dim=(0, 2)), values.std(dim=(0, 2))
-    if not bool((std > 0).all()):
-        raise TrainingError(
-            f"A channel is flat in every window (deviations {', '.join(f'{d:g}' for d in std.tolist())}). Leave it out."
-        )
-    return config.input(tuple(mean.tolist()), tuple(std.tolist()))
-
-
-def _validation_sampler(validation: Frames, config: TrainingConfig) -> EpisodeSampler:
-    """Episodes as in training, or with fewer ways and shots where the held-out classes are too few."""
-    for way in range(min(config.way, validation.classes), 1, -1):
-        for shot in {config.shot: None, 1: None}:
-            with contextlib.suppress(DataError):
-                return EpisodeSampler(
-                    validation.labels,
-                    sources=validation.sources,
-                    way=way,
-                    shot=shot,
-                    query=1,
-                    seed=config.seed,
-                    checked=VALIDATION_EPISODES if config.project == "none" else CHOICE_EPISODES,
-                )
-    raise DataError(
-        f"The {validation.classes} classes held out for validation allow no episode: each needs at least 2 frames"
-        f"{' of 2 sources' if validation.sources is not None else ''}. Add some."
-    )

@@ -68,6 +68,10 @@ class Processes:
             return value
         return float(self._sum(torch.tensor([value if self.is_first else 0.0], dtype=torch.float64))[0])
 
+    def wait(self) -> None:
+        """Until all of them are here."""
+        self.from_first(0.0)
+
     def check_same(self, run: Mapping[str, Any]) -> None:
         """Refuse processes that were given other options or data than the first.
 

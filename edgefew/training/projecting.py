@@ -16,12 +16,12 @@ from edgefew_export.backbones.projected import Projected
 from edgefew_export.checkpoint import Checkpoint
 from edgefew_export.episodes import EpisodeSampler
 from edgefew_export.evaluation import evaluate
-from edgefew_export.preprocessing import EmbeddingNetwork
 from edgefew_export.projection import KINDS, Projection, fit_projection
 from edgefew_runtime import TrainingError, head
 from torch import nn
 
 from .dataset import Frames
+from .validation import CHOICE_EPISODES, embed, validate
 
 SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of a covariance; the validation classes choose."""
@@ -35,13 +35,31 @@ LARGE_CLASS = 64
 LEAST_CLASSES = 3
 """Fewer span no plane for `lda`, and say little of what differs within a class."""
 
-CHOICE_EPISODES = 600
-"""Of the validation classes, which choose."""
-
 MOST_VALUES = 4096
 """Of a backbone: the map has as many squared."""
 
-_EMBED_BATCH = 256
+
+def with_projection(
+    checkpoint: Checkpoint, kind: str, training: Frames, validation: Frames, sampler: EpisodeSampler, device: str
+) -> Checkpoint:
+    """The checkpoint with a projection, or without where it is worse on unseen classes; both are in its description.
+
+    Args:
+        checkpoint: the one that training kept; one that went through this is given back as it is.
+        kind: a name of `edgefew_export.projection.KINDS`.
+        training: frames of the classes that it was trained on.
+        validation: frames of classes that it was not.
+        sampler: of episodes of these.
+        device: where the network runs.
+    """
+    if "validation_other" in checkpoint.training:  # a run was stopped between here and its end
+        return checkpoint
+    made = projected(checkpoint, kind, training, validation, sampler, device)
+    before = checkpoint.training["validation"]
+    now = validate(made.network().to(device), validation, sampler, device)
+    if now.accuracy >= before["accuracy"] - before["ci95"]:
+        return replace(made, training={**made.training, "validation": now.to_dict(), "validation_other": before})
+    return replace(checkpoint, training={**checkpoint.training, "validation_other": now.to_dict()})
 
 
 def projected(
@@ -62,7 +80,7 @@ def projected(
     _, labels = np.unique(training.labels[rows], return_inverse=True)
     known = embed(network, training.values, device, rows)
     asked = embed(network, validation.values, device)
-    plain, ends = _parts(network.backbone)
+    plain, ends = _members(network.backbone)
     chosen = [
         _best(kind, head.unit(ours), labels, head.unit(theirs), sampler)
         for ours, theirs in zip(np.split(known, ends, axis=1), np.split(asked, ends, axis=1), strict=True)
@@ -110,24 +128,7 @@ def check_projection(kind: str, training: Frames, dimensions: Sequence[int]) -> 
         )
 
 
-def embed(
-    network: EmbeddingNetwork, frames: torch.Tensor, device: str, rows: npt.NDArray[np.int64] | None = None
-) -> head.Embeddings:
-    """The unit vectors of frames as they came, by a network in evaluation mode: float32 [n, d].
-
-    Args:
-        network: what embeds.
-        frames: uint8 or float32 [n, C, …]; where they lie in a file, no more are read at once than a batch.
-        device: where the network is.
-        rows: int64, which of the frames; all of them if not said.
-    """
-    wanted = torch.arange(len(frames)) if rows is None else torch.from_numpy(rows)
-    with torch.inference_mode():
-        parts = [network.embed(frames[batch].to(device).float()).cpu() for batch in torch.split(wanted, _EMBED_BATCH)]
-    return np.asarray(torch.cat(parts).numpy())
-
-
-def _parts(backbone: nn.Module) -> tuple[list[nn.Module], list[int]]:
+def _members(backbone: nn.Module) -> tuple[list[nn.Module], list[int]]:
     """After what projections are put, in their order, and where the values of each but the first begin."""
     inner = backbone.backbone if isinstance(backbone, Framed) else backbone
     if isinstance(inner, Ensemble):

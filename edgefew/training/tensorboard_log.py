@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgefew_runtime import RuntimeMissingError
 
 if TYPE_CHECKING:
-    from .loop import Step
+    from .progress import Step
 
 
 class TensorBoardLog:

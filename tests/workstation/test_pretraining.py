@@ -24,8 +24,9 @@ from torch import nn
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, split_classes
 from edgefew.training.learner import Learner
-from edgefew.training.loop import Step, train
+from edgefew.training.loop import train
 from edgefew.training.pretraining import Mixture, PretrainingHead
+from edgefew.training.progress import Step
 from edgefew.training.steps import episode_loss
 from edgefew.training.training_episodes import TrainingEpisodes
 from edgefew.training.training_frames import TrainingFrames

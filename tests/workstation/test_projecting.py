@@ -19,7 +19,9 @@ from edgefew_runtime import TrainingError, head
 from edgefew.training import projecting
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, load_frames, split_classes
-from edgefew.training.loop import Trained, train
+from edgefew.training.loop import train
+from edgefew.training.progress import Trained
+from edgefew.training.validation import embed
 from tests.conftest import SOURCE_PATTERN, Cli
 
 
@@ -56,8 +58,8 @@ def test_it_is_that_of_the_training_classes_after_each_backbone(
     training, validation = frames_of(training_folder, without, tmp_path)
     described = checkpoint.training["projection"]
     assert (described["classes"], described["images"]) == (training.classes, len(training.labels))
-    known = projecting.embed(without.network(), training.values, "cpu")
-    asked = projecting.embed(without.network(), validation.values, "cpu")
+    known = embed(without.network(), training.values, "cpu")
+    asked = embed(without.network(), validation.values, "cpu")
     ends = np.cumsum(sizes)[:-1]
     expected = [
         fit_projection(kind, head.unit(ours), training.labels, shrinkage=shrinkage).apply(head.unit(theirs))
@@ -65,7 +67,7 @@ def test_it_is_that_of_the_training_classes_after_each_backbone(
             np.split(known, ends, axis=1), np.split(asked, ends, axis=1), described["shrinkages"], strict=True
         )
     ]
-    ours = projecting.embed(checkpoint.network(), validation.values, "cpu")
+    ours = embed(checkpoint.network(), validation.values, "cpu")
     assert np.allclose(ours, head.unit(np.concatenate(expected, axis=1)), atol=1e-5)
 
 
@@ -150,6 +152,7 @@ def test_what_is_worse_with_it_is_left_without(
     assert ours.training["validation"] == theirs.training["validation"]
     assert ours.training["validation"]["accuracy"] == plain.validation
     assert "projected" not in ours.settings
+    assert ours.training["validation_other"]["accuracy"] < theirs.training["validation"]["accuracy"]
     assert all(torch.equal(tensor, ours.weights[name]) for name, tensor in theirs.weights.items())
 
 
@@ -159,7 +162,7 @@ def test_stopped_at_its_end_and_resumed_it_is_fitted_once(
     folder, out = read_labelled_folder(training_folder, SOURCE_PATTERN), tmp_path / "a.ckpt"
     whole = trained(training_folder, tmp_path / "whole.ckpt", project="wccn")
     with monkeypatch.context() as patch:
-        patch.setattr("edgefew.training.loop._Loop.end", lambda _: 1 / 0)
+        patch.setattr("edgefew.training.loop.with_projection", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             trained(training_folder, out, project="wccn")
     state = out.with_name("a.ckpt.resume").read_bytes()

@@ -63,7 +63,8 @@ def test_a_resumed_training_ends_with_the_same_weights(cli: Cli, waves: Path, tm
     from edgefew_export.labelled_folder import read_labelled_folder
 
     from edgefew.training.config import TrainingConfig
-    from edgefew.training.loop import Step, train
+    from edgefew.training.loop import train
+    from edgefew.training.progress import Step
 
     folder = read_labelled_folder(waves, SOURCE_PATTERN)
     config = TrainingConfig(kind="signal", channels=2, samples=32, way=4, episodes=4, device="cpu")

@@ -25,7 +25,8 @@ from edgefew.training import loop
 from edgefew.training.augment import Augmentation
 from edgefew.training.config import TrainingConfig
 from edgefew.training.dataset import Frames, split_classes
-from edgefew.training.loop import Step, train
+from edgefew.training.loop import train
+from edgefew.training.progress import Step
 from tests.conftest import SOURCE_PATTERN, Cli, draw_class, draw_folder
 
 
@@ -141,7 +142,7 @@ def test_the_latest_within_the_interval_of_the_best_is_kept(
 ) -> None:
     measured = iter(accuracies)
     monkeypatch.setattr(loop, "VALIDATE_EVERY", 1)
-    monkeypatch.setattr(loop, "evaluate", lambda *_: Evaluation(next(measured), 0.0201, 5, 1, 1, 200, 0))
+    monkeypatch.setattr(loop, "validate", lambda *_: Evaluation(next(measured), 0.0201, 5, 1, 1, 200, 0))
     folder = read_labelled_folder(training_folder, SOURCE_PATTERN)
     trained = train(folder, tmp_path / "a.ckpt", config(episodes=5))
     told = read_checkpoint(tmp_path / "a.ckpt").training
