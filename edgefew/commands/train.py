@@ -66,9 +66,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--scale",
-    default=10.0,
-    show_default=True,
-    help="The factor on the head's scores at first; it is learned. The higher, the less pulls what is right already.",
+    type=float,
+    help="The factor on the head's scores at first; it is learned. The higher, the less pulls what is right already. "
+    "Default: 10; with --init and the same head, what that checkpoint learned.",
 )
 @click.option(
     "--pretrain-share",
@@ -316,6 +316,8 @@ def _take_over(start: Checkpoint, kind: str, settings: dict[str, Any]) -> None:
     for name in ("backbone", *_OWN[kind]):
         if settings[name] is None:
             settings[name] = known.get(name)
+    if settings["scale"] is None and settings["head"] == known["head"]:
+        settings["scale"] = start.scale
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -324,6 +325,26 @@ def test_another_checkpoint_is_a_start(checkpoint: Path, training_folder: Path, 
     name = "blocks.0.weight"
     assert torch.allclose(first.weights[name], second.weights[f"backbone.{name}"], atol=1e-6)
     assert str(checkpoint) not in str(second.training)
+
+
+def test_the_scale_that_a_head_learned_is_the_first_of_the_same_head(
+    checkpoint: Path, training_folder: Path, tmp_path: Path, cli: Cli
+) -> None:
+    learned = tmp_path / "learned.ckpt"
+    dataclasses.replace(read_checkpoint(checkpoint), scale=27.5).save(learned)
+    options = ["--init", learned, "--way", 8, "--source-pattern", SOURCE_PATTERN, "--episodes", 1, "--json"]
+
+    def first_scale(*more: object) -> float:
+        out = tmp_path / "b.ckpt"
+        result = cli("train", training_folder, "--out", out, "--replace", *options, "--learning-rate", 1e-9, *more)
+        assert result.exit_code == 0, result.output
+        scale = read_checkpoint(out).training["config"]["scale"]
+        assert read_checkpoint(out).scale == pytest.approx(scale)
+        return float(scale)
+
+    assert first_scale() == 27.5
+    assert first_scale("--scale", 12) == 12
+    assert first_scale("--head", "ridge") == 10
 
 
 def test_a_start_that_does_not_fit_is_refused(
