@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -45,7 +46,9 @@ class Server:
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request(method, quote(path, safe="/?&=%,.:"), data, sent)
+            # A service may answer, and close, before it has all of a body that it refuses; its answer is there to read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, quote(path, safe="/?&=%,.:"), data, sent)
             answer = connection.getresponse()
             content = answer.read()
         finally:
