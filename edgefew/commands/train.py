@@ -316,7 +316,7 @@ def _take_over(start: Checkpoint, kind: str, settings: dict[str, Any]) -> None:
     for name in ("backbone", *_OWN[kind]):
         if settings[name] is None:
             settings[name] = known.get(name)
-    if settings["scale"] is None and settings["head"] == known["head"]:
+    if settings["scale"] is None and settings["head"] == known.get("head"):
         settings["scale"] = start.scale
 
 

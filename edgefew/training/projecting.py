@@ -54,7 +54,7 @@ def with_projection(
     """
     if "validation_other" in checkpoint.training:  # a run was stopped between here and its end
         return checkpoint
-    made = projected(checkpoint, kind, training, validation, sampler, device)
+    made = _projected(checkpoint, kind, training, validation, sampler, device)
     before = checkpoint.training["validation"]
     now = validate(made.network().to(device), validation, sampler, device)
     if now.accuracy >= before["accuracy"] - before["ci95"]:
@@ -62,7 +62,31 @@ def with_projection(
     return replace(checkpoint, training={**checkpoint.training, "validation_other": now.to_dict()})
 
 
-def projected(
+def check_projection(kind: str, training: Frames, dimensions: Sequence[int]) -> None:
+    """See that a projection can be fitted, before there is a training.
+
+    Args:
+        kind: a name of `KINDS`.
+        training: what it would be fitted on.
+        dimensions: of each backbone.
+
+    Raises:
+        TrainingError: it cannot.
+    """
+    classes = len(np.unique(training.labels))
+    if classes < LEAST_CLASSES:
+        raise TrainingError(
+            f"--project {kind} was given, and {classes} classes to train on; at least {LEAST_CLASSES} were expected. "
+            "Add classes, or leave it out."
+        )
+    if max(dimensions) > MOST_VALUES:
+        raise TrainingError(
+            f"--project {kind} was given for a backbone of {max(dimensions)} values; at most {MOST_VALUES} were "
+            "expected. Take a smaller --image-size or another --backbone, or leave it out."
+        )
+
+
+def _projected(
     checkpoint: Checkpoint, kind: str, training: Frames, validation: Frames, sampler: EpisodeSampler, device: str
 ) -> Checkpoint:
     """The checkpoint with a projection after its network; of several backbones, which learned apart, after each.
@@ -102,30 +126,6 @@ def projected(
     return replace(
         checkpoint, settings=settings, weights=weights, training={**checkpoint.training, "projection": described}
     )
-
-
-def check_projection(kind: str, training: Frames, dimensions: Sequence[int]) -> None:
-    """See that a projection can be fitted, before there is a training.
-
-    Args:
-        kind: a name of `KINDS`.
-        training: what it would be fitted on.
-        dimensions: of each backbone.
-
-    Raises:
-        TrainingError: it cannot.
-    """
-    classes = len(np.unique(training.labels))
-    if classes < LEAST_CLASSES:
-        raise TrainingError(
-            f"--project {kind} was given, and {classes} classes to train on; at least {LEAST_CLASSES} were expected. "
-            "Add classes, or leave it out."
-        )
-    if max(dimensions) > MOST_VALUES:
-        raise TrainingError(
-            f"--project {kind} was given for a backbone of {max(dimensions)} values; at most {MOST_VALUES} were "
-            "expected. Take a smaller --image-size or another --backbone, or leave it out."
-        )
 
 
 def _members(backbone: nn.Module) -> tuple[list[nn.Module], list[int]]:
